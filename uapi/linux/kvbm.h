@@ -1,0 +1,922 @@
+/* SPDX-License-Identifier: (GPL-2.0 OR MIT) WITH Linux-syscall-note */
+/*
+ * kvbm: the ioctls of /dev/kvbm.
+ */
+#ifndef _UAPI_LINUX_KVBM_H
+#define _UAPI_LINUX_KVBM_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+#include <linux/kvbm_types.h>
+
+/**
+ * DOC: General ioctl format
+ *
+ * Every ioctl takes one pointer to a structure whose first member is @size,
+ * the size that the caller knows. The structures only ever grow at the end: a
+ * shorter one is taken as if followed by zeroes, a longer one is refused
+ * unless what this module does not know is zero, and at most @size bytes are
+ * written back. The numbers are made by _IO(): the size is in the structure.
+ *
+ * Pointers travel as __u64. Padding, reserved fields and unknown flag bits
+ * must be zero. The structure is written back, so it must be writable. Arrays
+ * that are optional are left out with a null pointer. Times are nanoseconds of
+ * CLOCK_MONOTONIC, absolute.
+ *
+ * A call over an array does all of it, or fails and has changed nothing. Arrays
+ * are bounded by KVBM_MAX_BATCH, so a signal waits for a batch; what may wait
+ * for long can be interrupted, and only before anything is changed. The
+ * contents of output arrays are undefined after a failure. Where a failure is
+ * about one entry of an array, @out_failed is the index of the first such
+ * entry. If the results cannot be copied out although the arrays could be
+ * written before, the call fails with EFAULT, the guards it would have
+ * returned go back, and evictions stand.
+ *
+ * Errors, with one meaning each:
+ *
+ * ========== ===============================================================
+ * EACCES     the mode of the object does not give the caller this right, the
+ *            session was not bound with it, or the file was not opened for it
+ * EBADFD     the block is not in the state that the call is for
+ * E2BIG      the structure has a non-zero tail that this module does not know
+ * EBUSY      still in use
+ * EDOM       block_size is not the manager's
+ * EDQUOT     a limit of the module, or on what one user may hold, is reached
+ * EEXIST     the name is taken
+ * EFAULT     a pointer is bad
+ * EILSEQ     a hash is not valid under the schema of the registry
+ * EINTR      a signal came before anything was done
+ * EINVAL     a value is out of range, a reserved field or an unknown flag set
+ * EISCONN    the file is bound already
+ * ENOENT     no such registry or manager
+ * ENOMEM     not enough kernel memory
+ * ENOSPC     not enough free and inactive blocks; or no room in the registry
+ * ENOTCONN   the file is not bound to a manager
+ * ENOTTY     no such ioctl in this module
+ * ENXIO      this session does not hold (so many) guards on that block
+ * EOPNOTSUPP a field or flag that this ABI defines and this module does not do
+ * EOVERFLOW  a bounded count would overflow
+ * EOWNERDEAD the process that owned this session is gone
+ * EPERM      only the owner or CAP_SYS_ADMIN may
+ * ESHUTDOWN  the manager was destroyed
+ * ESTALE     the token is of an earlier tenant of that slot
+ * ETIMEDOUT  the deadline passed
+ * ========== ===============================================================
+ */
+
+#define KVBM_IOC_TYPE	0xBC
+
+enum {
+	/* any open file */
+	KVBM_CMD_INFO = 0x00,
+	KVBM_CMD_REGISTRY_CREATE = 0x01,
+	KVBM_CMD_REGISTRY_QUERY = 0x02,
+	KVBM_CMD_REGISTRY_LIST = 0x03,
+	KVBM_CMD_REGISTRY_DESTROY = 0x04,
+	KVBM_CMD_MANAGER_CREATE = 0x08,
+	KVBM_CMD_MANAGER_QUERY = 0x09,
+	KVBM_CMD_MANAGER_LIST = 0x0a,
+	KVBM_CMD_MANAGER_DESTROY = 0x0b,
+	KVBM_CMD_MANAGER_STATS = 0x0c,
+	KVBM_CMD_MANAGER_CHECK = 0x0d,
+	KVBM_CMD_PRESENCE = 0x0e,
+	KVBM_CMD_MANAGER_DUMP = 0x0f,
+	KVBM_CMD_BIND = 0x10,
+	KVBM_CMD_SESSION_OPEN = 0x11,
+	/* a bound file: a session */
+	KVBM_CMD_ALLOCATE = 0x20,
+	KVBM_CMD_ACQUIRE = 0x21,
+	KVBM_CMD_STAGE = 0x22,
+	KVBM_CMD_REGISTER = 0x23,
+	KVBM_CMD_STAGE_REGISTER = 0x24,
+	KVBM_CMD_MATCH = 0x25,
+	KVBM_CMD_RELEASE = 0x26,
+	KVBM_CMD_UNSTAGE = 0x27,
+	KVBM_CMD_CLONE = 0x28,
+	KVBM_CMD_UPGRADE = 0x29,
+	KVBM_CMD_SET_RESET = 0x2a,
+	KVBM_CMD_DRAIN = 0x2b,
+	KVBM_CMD_HOLDINGS = 0x2c,
+	KVBM_CMD_SET_THRESHOLD = 0x2d,
+};
+
+#define KVBM_IOC(cmd)		_IO(KVBM_IOC_TYPE, KVBM_CMD_##cmd)
+
+#define KVBM_INFO		KVBM_IOC(INFO)
+#define KVBM_REGISTRY_CREATE	KVBM_IOC(REGISTRY_CREATE)
+#define KVBM_REGISTRY_QUERY	KVBM_IOC(REGISTRY_QUERY)
+#define KVBM_REGISTRY_LIST	KVBM_IOC(REGISTRY_LIST)
+#define KVBM_REGISTRY_DESTROY	KVBM_IOC(REGISTRY_DESTROY)
+#define KVBM_MANAGER_CREATE	KVBM_IOC(MANAGER_CREATE)
+#define KVBM_MANAGER_QUERY	KVBM_IOC(MANAGER_QUERY)
+#define KVBM_MANAGER_LIST	KVBM_IOC(MANAGER_LIST)
+#define KVBM_MANAGER_DESTROY	KVBM_IOC(MANAGER_DESTROY)
+#define KVBM_MANAGER_STATS	KVBM_IOC(MANAGER_STATS)
+#define KVBM_MANAGER_CHECK	KVBM_IOC(MANAGER_CHECK)
+#define KVBM_PRESENCE		KVBM_IOC(PRESENCE)
+#define KVBM_MANAGER_DUMP	KVBM_IOC(MANAGER_DUMP)
+#define KVBM_BIND		KVBM_IOC(BIND)
+#define KVBM_SESSION_OPEN	KVBM_IOC(SESSION_OPEN)
+#define KVBM_ALLOCATE		KVBM_IOC(ALLOCATE)
+#define KVBM_ACQUIRE		KVBM_IOC(ACQUIRE)
+#define KVBM_STAGE		KVBM_IOC(STAGE)
+#define KVBM_REGISTER		KVBM_IOC(REGISTER)
+#define KVBM_STAGE_REGISTER	KVBM_IOC(STAGE_REGISTER)
+#define KVBM_MATCH		KVBM_IOC(MATCH)
+#define KVBM_RELEASE		KVBM_IOC(RELEASE)
+#define KVBM_UNSTAGE		KVBM_IOC(UNSTAGE)
+#define KVBM_CLONE		KVBM_IOC(CLONE)
+#define KVBM_UPGRADE		KVBM_IOC(UPGRADE)
+#define KVBM_SET_RESET		KVBM_IOC(SET_RESET)
+#define KVBM_DRAIN		KVBM_IOC(DRAIN)
+#define KVBM_HOLDINGS		KVBM_IOC(HOLDINGS)
+#define KVBM_SET_THRESHOLD	KVBM_IOC(SET_THRESHOLD)
+
+/* Rights, in permission bits of modes and in kvbm_bind.flags. */
+#define KVBM_MODE_READ		4	/* query, match, scan, pin, dump */
+#define KVBM_MODE_WRITE		2	/* allocate, stage, register, drain */
+#define KVBM_MODE_MASK		0666
+
+/* In uid and gid of the create calls: those of the caller. */
+#define KVBM_ID_CALLER		0xffffffffU
+/* In linger_ms: the manager stays until it is destroyed. */
+#define KVBM_LINGER_FOREVER	0xffffffffU
+
+/* Bits of kvbm_info.out_features. */
+#define KVBM_FEATURE_PLH	(1ULL << 0)	/* KVBM_SCHEMA_PLH */
+#define KVBM_FEATURE_OPAQUE	(1ULL << 1)	/* KVBM_SCHEMA_OPAQUE */
+#define KVBM_FEATURE_OWNED	(1ULL << 2)	/* KVBM_BIND_OWNED */
+
+/**
+ * struct kvbm_info - ioctl(KVBM_INFO)
+ * @size: sizeof(struct kvbm_info)
+ * @flags: must be 0
+ * @out_version: version of the module, major << 16 | minor << 8 | patch; for
+ *	people: programs ask @out_features and @out_commands
+ * @out_max_batch: longest array that a call takes
+ * @out_features: KVBM_FEATURE_*
+ * @out_commands: bit n is set when ioctl number n is built; two words, the
+ *	first one holds numbers 0 to 63
+ * @out_policies: bit n is set when KVBM_POLICY_n is built
+ * @out_max_blocks: largest block_count
+ * @out_chunk: most blocks handled under one hold of a manager's lock: an
+ *	allocation up to this size is atomic against all others
+ * @out_reserved: 0
+ *
+ * Rights: none beyond opening the device. What this module can do.
+ */
+struct kvbm_info {
+	__u32 size;
+	__u32 flags;
+	__u32 out_version;
+	__u32 out_max_batch;
+	__aligned_u64 out_features;
+	__aligned_u64 out_commands[2];
+	__aligned_u64 out_policies;
+	__u32 out_max_blocks;
+	__u32 out_chunk;
+	__aligned_u64 out_reserved[2];
+};
+
+/**
+ * struct kvbm_registry_create - ioctl(KVBM_REGISTRY_CREATE)
+ * @size: sizeof(struct kvbm_registry_create)
+ * @flags: must be 0
+ * @name: 1 to 63 of A-Z a-z 0-9 . _ -, not starting with '.' or '-'; unique;
+ *	zeroes after the end
+ * @schema: KVBM_SCHEMA_*
+ * @hash_size: bytes of a hash; 16 (0 means 16; 32 is EOPNOTSUPP)
+ * @mode: permission bits, of KVBM_MODE_MASK
+ * @uid: owner; KVBM_ID_CALLER, or CAP_SYS_ADMIN is needed for another one
+ * @gid: group; KVBM_ID_CALLER, or one the caller is in
+ * @reserved: must be 0
+ * @capacity: most blocks that the managers of this registry may have together,
+ *	1 to KVBM_MAX_BLOCKS; 4 to 8 bytes of kernel memory each
+ * @out_id: never used twice while the module is loaded
+ *
+ * Errors: EEXIST, EINVAL, ENOMEM, EOPNOTSUPP, EPERM, EDQUOT (module limit).
+ */
+struct kvbm_registry_create {
+	__u32 size;
+	__u32 flags;
+	char name[KVBM_NAME_SIZE];
+	__u32 schema;
+	__u32 hash_size;
+	__u32 mode;
+	__u32 uid;
+	__u32 gid;
+	__u32 reserved;
+	__aligned_u64 capacity;
+	__aligned_u64 out_id;
+};
+
+/**
+ * struct kvbm_registry_query - ioctl(KVBM_REGISTRY_QUERY)
+ * @size: sizeof(struct kvbm_registry_query)
+ * @flags: must be 0
+ * @id: the registry; 0 looks @name up, and both are filled in
+ * @name: see @id; ignored, and filled in, when @id is not 0
+ * @out_schema: KVBM_SCHEMA_*
+ * @out_hash_size: bytes of a hash
+ * @out_mode: permission bits
+ * @out_uid: owner
+ * @out_gid: group
+ * @out_managers: managers in it
+ * @out_capacity: as created
+ * @out_blocks: blocks of all its managers
+ * @out_entries: distinct hashes present in at least one of its managers
+ *
+ * Rights: none. Errors: ENOENT, EINVAL.
+ */
+struct kvbm_registry_query {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 id;
+	char name[KVBM_NAME_SIZE];
+	__u32 out_schema;
+	__u32 out_hash_size;
+	__u32 out_mode;
+	__u32 out_uid;
+	__u32 out_gid;
+	__u32 out_managers;
+	__aligned_u64 out_capacity;
+	__aligned_u64 out_blocks;
+	__aligned_u64 out_entries;
+};
+
+/**
+ * struct kvbm_list - ioctl(KVBM_REGISTRY_LIST), ioctl(KVBM_MANAGER_LIST)
+ * @size: sizeof(struct kvbm_list)
+ * @flags: must be 0
+ * @registry: for managers: only those of this registry; 0 for all. For
+ *	registries: must be 0
+ * @after: ids up to this one are left out; 0 to start
+ * @ids: array of __u64, filled with ids in ascending order
+ * @count: room in @ids, 1 to KVBM_MAX_BATCH
+ * @out_count: ids written; fewer than @count means there are no more
+ *
+ * Rights: none. Errors: ENOENT (registry), EINVAL, EFAULT, ENOMEM.
+ */
+struct kvbm_list {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 registry;
+	__aligned_u64 after;
+	__aligned_u64 ids;
+	__u32 count;
+	__u32 out_count;
+};
+
+/**
+ * struct kvbm_destroy - ioctl(KVBM_REGISTRY_DESTROY), ioctl(KVBM_MANAGER_DESTROY)
+ * @size: sizeof(struct kvbm_destroy)
+ * @flags: KVBM_DESTROY_FORCE, or 0
+ * @id: what to destroy
+ *
+ * A registry can go when it has no manager. A manager can go when no guard on
+ * its blocks is held; sessions that are bound to it get ESHUTDOWN from then
+ * on. With KVBM_DESTROY_FORCE (managers only) held guards do not matter: the
+ * name is free at once; the memory, and the room in the registry, with the last
+ * session.
+ *
+ * Rights: owner or CAP_SYS_ADMIN. Errors: EBUSY, ENOENT, EPERM, EINVAL.
+ */
+struct kvbm_destroy {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 id;
+};
+
+#define KVBM_DESTROY_FORCE	(1U << 0)
+
+/**
+ * struct kvbm_manager_create - ioctl(KVBM_MANAGER_CREATE)
+ * @size: sizeof(struct kvbm_manager_create)
+ * @flags: KVBM_MANAGER_*
+ * @registry: id of the registry it belongs to
+ * @name: as for registries, unique in its registry; all zeroes with
+ *	KVBM_MANAGER_ANONYMOUS
+ * @tier: KVBM_TIER_*
+ * @block_size: tokens per block, a power of two up to KVBM_MAX_BLOCK_SIZE
+ * @block_count: 1 to KVBM_MAX_BLOCKS
+ * @nr_reserved: the first ids are withheld: never allocated, not available;
+ *	less than @block_count
+ * @duplication: KVBM_DUP_*
+ * @policy: KVBM_POLICY_*
+ * @policy_args: thresholds of KVBM_POLICY_MULTI_LRU; 0 for its defaults, and
+ *	for the other policies
+ * @aux_size: bytes of aux per block, 0 to KVBM_MAX_AUX
+ * @mode: permission bits, of KVBM_MODE_MASK
+ * @uid: owner, as for registries
+ * @gid: group, as for registries
+ * @linger_ms: how long it outlives its last session, or KVBM_LINGER_FOREVER;
+ *	an anonymous manager: 0
+ * @numa_node: 0 for no preference, else 1 + node
+ * @bind_flags: KVBM_BIND_*: bind the file to the new manager in the same call,
+ *	as KVBM_BIND does; 0 does not. Needed for an anonymous manager and for
+ *	one that does not stay forever: nobody could be sure to come in time
+ * @reserved: must be 0
+ * @out_id: never used twice while the module is loaded
+ *
+ * All memory it will ever need is allocated here, charged to the caller.
+ *
+ * An anonymous manager cannot be bound to by id: it is reached through the
+ * file, and through what KVBM_SESSION_OPEN makes of that. Only CAP_SYS_ADMIN
+ * sees it in lists and queries.
+ *
+ * Rights: write on the registry. Errors: EACCES, EEXIST, EINVAL, EINTR (fatal
+ * signal), ENOENT, ENOMEM, ENOSPC (capacity of the registry), EDQUOT (module
+ * limit), EISCONN, EOPNOTSUPP (a policy or a NUMA node not built), EPERM.
+ */
+struct kvbm_manager_create {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 registry;
+	char name[KVBM_NAME_SIZE];
+	__u32 tier;
+	__u32 block_size;
+	__u32 block_count;
+	__u32 nr_reserved;
+	__u32 duplication;
+	__u32 policy;
+	__u32 policy_args[4];
+	__u32 aux_size;
+	__u32 mode;
+	__u32 uid;
+	__u32 gid;
+	__u32 linger_ms;
+	__u32 numa_node;
+	__u32 bind_flags;
+	__u32 reserved;
+	__aligned_u64 out_id;
+};
+
+#define KVBM_MANAGER_ANONYMOUS		(1U << 0) /* no name, goes with its last session */
+#define KVBM_MANAGER_RESET_ON_RELEASE	(1U << 1) /* blocks are not cached by default */
+
+/**
+ * struct kvbm_manager_query - ioctl(KVBM_MANAGER_QUERY)
+ * @size: sizeof(struct kvbm_manager_query)
+ * @flags: must be 0
+ * @id: the manager; 0 looks @registry and @name up; on a bound file with an
+ *	empty @name it means the manager the file is bound to
+ * @registry: see @id; filled in
+ * @name: see @id; filled in
+ * @out_flags: KVBM_MANAGER_* as created
+ * @out_tier: KVBM_TIER_*
+ * @out_block_size: tokens per block
+ * @out_block_count: blocks
+ * @out_nr_reserved: ids withheld
+ * @out_duplication: KVBM_DUP_*
+ * @out_policy: KVBM_POLICY_*, never the default
+ * @out_policy_args: as in use
+ * @out_aux_size: bytes of aux per block
+ * @out_mode: permission bits
+ * @out_uid: owner
+ * @out_gid: group
+ * @out_linger_ms: as created
+ * @out_numa_node: as created
+ * @out_sessions: files bound to it
+ * @out_reserved: 0
+ * @out_bytes: kernel memory it has allocated
+ * @out_created_ns: when it was made, CLOCK_MONOTONIC
+ *
+ * Rights: none. Errors: EINVAL, ENOENT, ENOTCONN.
+ */
+struct kvbm_manager_query {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 id;
+	__aligned_u64 registry;
+	char name[KVBM_NAME_SIZE];
+	__u32 out_flags;
+	__u32 out_tier;
+	__u32 out_block_size;
+	__u32 out_block_count;
+	__u32 out_nr_reserved;
+	__u32 out_duplication;
+	__u32 out_policy;
+	__u32 out_policy_args[4];
+	__u32 out_aux_size;
+	__u32 out_mode;
+	__u32 out_uid;
+	__u32 out_gid;
+	__u32 out_linger_ms;
+	__u32 out_numa_node;
+	__u32 out_sessions;
+	__u32 out_reserved[2];
+	__aligned_u64 out_bytes;
+	__aligned_u64 out_created_ns;
+};
+
+/**
+ * struct kvbm_manager_stats - ioctl(KVBM_MANAGER_STATS)
+ * @size: sizeof(struct kvbm_manager_stats)
+ * @flags: must be 0
+ * @id: the manager; 0 for the one the file is bound to
+ * @out: the snapshot
+ *
+ * Rights: read. Errors: EACCES, ENOENT, ENOTCONN.
+ */
+struct kvbm_manager_stats {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 id;
+	struct kvbm_counters out;
+};
+
+/**
+ * struct kvbm_manager_check - ioctl(KVBM_MANAGER_CHECK)
+ * @size: sizeof(struct kvbm_manager_check)
+ * @flags: must be 0
+ * @id: the manager; 0 for the one the file is bound to
+ * @out: what the walk found
+ *
+ * Walks every slot, a bounded number under each hold of the lock, and
+ * compares it with the index, the pools and the registry. Reports, never
+ * repairs and never aborts.
+ *
+ * Rights: read. Errors: EACCES, ENOENT, ENOTCONN, EINTR.
+ */
+struct kvbm_manager_check {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 id;
+	struct kvbm_check_result out;
+};
+
+/**
+ * struct kvbm_bind - ioctl(KVBM_BIND)
+ * @size: sizeof(struct kvbm_bind)
+ * @flags: KVBM_BIND_*; at least one of READ and WRITE
+ * @id: the manager
+ *
+ * Makes the file a session of that manager: the guards that it takes are
+ * scoped to the file and go back when it is closed, however that comes. A file
+ * is bound once. KVBM_BIND_WRITE, like all calls that create or destroy, takes
+ * a file that was opened for writing.
+ *
+ * Rights: those asked for. Errors: EACCES, EISCONN, ENOENT, EINVAL.
+ */
+struct kvbm_bind {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 id;
+};
+
+#define KVBM_BIND_READ		(1U << 0)
+#define KVBM_BIND_WRITE		(1U << 1)
+/*
+ * Everything goes back when the calling process dies, even while a child
+ * still has the file open; the child then gets EOWNERDEAD. If the process
+ * closes its own descriptors first, or shares its descriptor table with another
+ * process, the last close counts, as without it.
+ */
+#define KVBM_BIND_OWNED		(1U << 2)
+
+/**
+ * struct kvbm_allocate - ioctl(KVBM_ALLOCATE)
+ * @size: sizeof(struct kvbm_allocate)
+ * @flags: must be 0
+ * @count: blocks wanted, 0 to KVBM_MAX_BATCH; all or none
+ * @out_evicted: hashes evicted
+ * @tokens: out, array of @count struct kvbm_token: first blocks of the reset
+ *	pool in its order, then evicted ones in the order of the policy
+ * @evicted: out, optional, array of @count struct kvbm_hash: the hashes that
+ *	were evicted, in the same order as the end of @tokens
+ * @evicted_aux: out, optional, array of @count times aux_size bytes, at most
+ *	KVBM_MAX_AUX_BATCH: the aux of those
+ * @deadline_ns: 0 does not wait; otherwise until when to wait for blocks
+ * @out_freed: kvbm_counters.freed when it was decided; also after ENOSPC and
+ *	ETIMEDOUT
+ *
+ * The blocks are Mutable. Who waits is served first come first served; while
+ * somebody waits, nobody else is served before.
+ *
+ * Rights: write. Errors: ENOSPC, EINTR (a signal while waiting; a fatal one
+ * while another large allocation runs), EFAULT, ENOMEM, EOVERFLOW, ETIMEDOUT;
+ * as of all calls of a session ENOTCONN, EOWNERDEAD, ESHUTDOWN.
+ *
+ * An allocation of more than kvbm_info.out_chunk blocks that has begun, and from
+ * which matches took blocks that it was promised, gives back what it had and is
+ * refused, or waits until its deadline. Evictions stand, and nobody is told of
+ * them.
+ */
+struct kvbm_allocate {
+	__u32 size;
+	__u32 flags;
+	__u32 count;
+	__u32 out_evicted;
+	__aligned_u64 tokens;
+	__aligned_u64 evicted;
+	__aligned_u64 evicted_aux;
+	__aligned_u64 deadline_ns;
+	__aligned_u64 out_freed;
+};
+
+/**
+ * struct kvbm_acquire - ioctl(KVBM_ACQUIRE)
+ * @size: sizeof(struct kvbm_acquire)
+ * @flags: must be 0
+ * @nr_hashes: hashes to match as a prefix, 0 to @count
+ * @count: blocks wanted in all, 0 to KVBM_MAX_BATCH
+ * @hashes: array of @nr_hashes struct kvbm_hash
+ * @tokens: out, array of @count struct kvbm_token: first @out_matched guards on
+ *	registered blocks, in the order of @hashes, then @out_allocated Mutable
+ *	blocks as from KVBM_ALLOCATE
+ * @evicted: out, optional, array of @count struct kvbm_hash, as in
+ *	struct kvbm_allocate
+ * @evicted_aux: out, optional, as in struct kvbm_allocate
+ * @deadline_ns: as in struct kvbm_allocate
+ * @out_matched: length of the prefix that was found
+ * @out_allocated: @count - @out_matched
+ * @out_evicted: hashes evicted
+ * @reserved: must be 0
+ * @out_freed: as in struct kvbm_allocate
+ *
+ * Match the prefix, then allocate the rest, in one call: both or, when there
+ * are not enough blocks, neither. Up to kvbm_info.out_chunk blocks a refusal
+ * touches nothing; beyond, matched blocks that were Inactive return to the
+ * policy as just released.
+ *
+ * Rights: read and write. Errors: as KVBM_ALLOCATE, and EOVERFLOW.
+ */
+struct kvbm_acquire {
+	__u32 size;
+	__u32 flags;
+	__u32 nr_hashes;
+	__u32 count;
+	__aligned_u64 hashes;
+	__aligned_u64 tokens;
+	__aligned_u64 evicted;
+	__aligned_u64 evicted_aux;
+	__aligned_u64 deadline_ns;
+	__u32 out_matched;
+	__u32 out_allocated;
+	__u32 out_evicted;
+	__u32 reserved;
+	__aligned_u64 out_freed;
+};
+
+/**
+ * struct kvbm_stage - ioctl(KVBM_STAGE)
+ * @size: sizeof(struct kvbm_stage)
+ * @flags: must be 0
+ * @count: blocks, 0 to KVBM_MAX_BATCH
+ * @block_size: tokens in each; must be the manager's
+ * @tokens: array of @count struct kvbm_token, Mutable blocks
+ * @hashes: array of @count struct kvbm_hash
+ * @aux: optional, array of @count times aux_size bytes, at most
+ *	KVBM_MAX_AUX_BATCH; without it the aux of the blocks is zeroes
+ * @out_failed: on an error about one entry, its index
+ * @reserved: must be 0
+ *
+ * The blocks become Staged, the tokens stay valid.
+ *
+ * Rights: write. Errors: EBADFD, EDOM, EFAULT, EILSEQ, EINVAL (aux that the
+ * manager does not have), ENOMEM, ENXIO, ESTALE.
+ */
+struct kvbm_stage {
+	__u32 size;
+	__u32 flags;
+	__u32 count;
+	__u32 block_size;
+	__aligned_u64 tokens;
+	__aligned_u64 hashes;
+	__aligned_u64 aux;
+	__u32 out_failed;
+	__u32 reserved;
+};
+
+/**
+ * struct kvbm_register - ioctl(KVBM_REGISTER)
+ * @size: sizeof(struct kvbm_register)
+ * @flags: must be 0
+ * @count: blocks, 0 to KVBM_MAX_BATCH
+ * @out_failed: on an error about one entry, its index
+ * @tokens: array of @count struct kvbm_token, Staged blocks
+ * @out_tokens: out, array of @count struct kvbm_token; may be the same memory
+ *	as @tokens. A refused block is replaced by the one that is present
+ * @out_kinds: out, optional, array of @count __u8: KVBM_REGISTERED_*
+ * @priority: must be 0
+ * @ttl_ms: must be 0
+ *
+ * Rights: write (registering is trust: whoever may do it can poison a hash).
+ * Errors: EBADFD, EFAULT, ENOMEM, ENXIO, EOVERFLOW, ESTALE.
+ */
+struct kvbm_register {
+	__u32 size;
+	__u32 flags;
+	__u32 count;
+	__u32 out_failed;
+	__aligned_u64 tokens;
+	__aligned_u64 out_tokens;
+	__aligned_u64 out_kinds;
+	__u32 priority;
+	__u32 ttl_ms;
+};
+
+/**
+ * struct kvbm_stage_register - ioctl(KVBM_STAGE_REGISTER)
+ * @size: sizeof(struct kvbm_stage_register)
+ * @flags: must be 0
+ * @count: blocks to stage and register, 0 to KVBM_MAX_BATCH
+ * @block_size: tokens in each; must be the manager's
+ * @tokens: array of @count struct kvbm_token, Mutable blocks
+ * @hashes: array of @count struct kvbm_hash
+ * @aux: optional, as in struct kvbm_stage
+ * @out_tokens: out, array of @count struct kvbm_token, as in
+ *	struct kvbm_register
+ * @out_kinds: out, optional, as in struct kvbm_register
+ * @next_count: blocks to allocate afterwards, 0 to KVBM_MAX_BATCH
+ * @out_next: blocks allocated: @next_count, or 0 when there were not enough
+ * @next_tokens: out, array of @next_count struct kvbm_token
+ * @evicted: out, optional, array of @next_count struct kvbm_hash
+ * @evicted_aux: out, optional, as in struct kvbm_allocate
+ * @out_evicted: hashes evicted
+ * @out_failed: on an error about one entry, its index
+ * @priority: must be 0
+ * @ttl_ms: must be 0
+ *
+ * What an engine does when blocks are full: stage them, register them, and
+ * have the next ones. Lack of blocks for the last part is not an error of the
+ * first two: look at @out_next.
+ *
+ * Rights: write. Errors: EBADFD, EDOM, EFAULT, EILSEQ, EINTR (killed), EINVAL,
+ * ENOMEM, ENXIO, EOVERFLOW, ESTALE.
+ */
+struct kvbm_stage_register {
+	__u32 size;
+	__u32 flags;
+	__u32 count;
+	__u32 block_size;
+	__aligned_u64 tokens;
+	__aligned_u64 hashes;
+	__aligned_u64 aux;
+	__aligned_u64 out_tokens;
+	__aligned_u64 out_kinds;
+	__u32 next_count;
+	__u32 out_next;
+	__aligned_u64 next_tokens;
+	__aligned_u64 evicted;
+	__aligned_u64 evicted_aux;
+	__u32 out_evicted;
+	__u32 out_failed;
+	__u32 priority;
+	__u32 ttl_ms;
+};
+
+/**
+ * struct kvbm_match - ioctl(KVBM_MATCH)
+ * @size: sizeof(struct kvbm_match)
+ * @flags: one of KVBM_MATCH_SCATTERED, SCAN and PROBE; 0 is a prefix match
+ * @count: hashes, 0 to KVBM_MAX_BATCH
+ * @out_count: guards returned; for a probe, length of the prefix
+ * @hashes: array of @count struct kvbm_hash
+ * @tokens: out, array of @count struct kvbm_token; not used by a probe
+ *
+ * A prefix match stops at the first hash that the manager does not have; a
+ * hash given twice yields two guards.
+ *
+ * Rights: read. Errors: EFAULT, ENOMEM, EOVERFLOW.
+ */
+struct kvbm_match {
+	__u32 size;
+	__u32 flags;
+	__u32 count;
+	__u32 out_count;
+	__aligned_u64 hashes;
+	__aligned_u64 tokens;
+};
+
+/*
+ * Every hash, hit or miss: @tokens has one entry per hash, zeroes for a miss.
+ * A hash given twice yields two guards.
+ */
+#define KVBM_MATCH_SCATTERED	(1U << 0)
+/*
+ * As SCATTERED, but each block once: zeroes for the second of two equal hashes.
+ * Counted as a scan.
+ */
+#define KVBM_MATCH_SCAN		(1U << 1)
+/* Only the length of the prefix: no guards, no counters, nothing touched. */
+#define KVBM_MATCH_PROBE	(1U << 2)
+/* With SCAN: count as a use. */
+#define KVBM_MATCH_TOUCH	(1U << 3)
+
+/**
+ * struct kvbm_release - ioctl(KVBM_RELEASE)
+ * @size: sizeof(struct kvbm_release)
+ * @flags: must be 0
+ * @count: guards, 0 to KVBM_MAX_BATCH
+ * @out_failed: on an error about one entry, its index
+ * @tokens: array of @count struct kvbm_token, of any state
+ * @hint: KVBM_HINT_*
+ * @hint_log2_ms: with KVBM_HINT_RETURN, 0 to 40; otherwise 0
+ *
+ * Guards go back in the order given: release the tail of a prefix first, so
+ * that it is evicted first.
+ *
+ * Rights: none beyond holding the guards. Errors: ENXIO, ESTALE.
+ */
+struct kvbm_release {
+	__u32 size;
+	__u32 flags;
+	__u32 count;
+	__u32 out_failed;
+	__aligned_u64 tokens;
+	__u32 hint;
+	__u32 hint_log2_ms;
+};
+
+/**
+ * struct kvbm_tokens - ioctl(KVBM_UNSTAGE), ioctl(KVBM_CLONE), ioctl(KVBM_SET_RESET)
+ * @size: sizeof(struct kvbm_tokens)
+ * @flags: KVBM_RESET_ON_RELEASE with KVBM_SET_RESET; otherwise 0
+ * @count: guards, 0 to KVBM_MAX_BATCH
+ * @out_failed: on an error about one entry, its index
+ * @tokens: array of @count struct kvbm_token
+ *
+ * UNSTAGE rolls Staged blocks back to Mutable, and forgets what SET_RESET said.
+ * CLONE takes one more guard on each of some registered blocks. SET_RESET says
+ * of Staged or registered blocks whether their last release resets them (the
+ * flag is set) or caches them; the last word counts, it survives being Inactive, and the next
+ * allocation of the slot forgets it. A Duplicate is always reset.
+ *
+ * Rights: write; CLONE: read. Errors: EBADFD, ENXIO, ESTALE; CLONE: EOVERFLOW.
+ */
+struct kvbm_tokens {
+	__u32 size;
+	__u32 flags;
+	__u32 count;
+	__u32 out_failed;
+	__aligned_u64 tokens;
+};
+
+#define KVBM_RESET_ON_RELEASE	(1U << 0)
+
+/**
+ * struct kvbm_upgrade - ioctl(KVBM_UPGRADE)
+ * @size: sizeof(struct kvbm_upgrade)
+ * @flags: must be 0
+ * @count: weak blocks, 0 to KVBM_MAX_BATCH
+ * @out_count: guards returned
+ * @hashes: array of @count struct kvbm_hash
+ * @tokens: array of @count struct kvbm_token that once named the blocks
+ * @out_tokens: out, array of @count struct kvbm_token, zeroes where the block
+ *	is gone; may be the same memory as @tokens
+ *
+ * A weak block is its hash and its token, kept by the user. It becomes a guard
+ * on that same block if anybody still holds it; else on the block that has the
+ * hash now, which may be another one.
+ *
+ * Rights: read. Errors: EFAULT, ENOMEM, EOVERFLOW.
+ */
+struct kvbm_upgrade {
+	__u32 size;
+	__u32 flags;
+	__u32 count;
+	__u32 out_count;
+	__aligned_u64 hashes;
+	__aligned_u64 tokens;
+	__aligned_u64 out_tokens;
+};
+
+/**
+ * struct kvbm_drain - ioctl(KVBM_DRAIN)
+ * @size: sizeof(struct kvbm_drain)
+ * @flags: must be 0
+ * @out_drained: Inactive blocks that were reset
+ * @out_in_use: blocks that are held, and stay
+ *
+ * Empties the cache: as many blocks as are Inactive when the call begins go to
+ * the reset pool, in the order of the policy. Counts neither as allocation nor
+ * as eviction.
+ *
+ * Rights: write. Errors: EINTR (killed; some are drained).
+ */
+struct kvbm_drain {
+	__u32 size;
+	__u32 flags;
+	__u32 out_drained;
+	__u32 out_in_use;
+};
+
+/**
+ * struct kvbm_holdings - ioctl(KVBM_HOLDINGS)
+ * @size: sizeof(struct kvbm_holdings)
+ * @flags: must be 0
+ * @start: how many blocks to leave out
+ * @count: room in @held, 0 to KVBM_MAX_BATCH
+ * @held: out, array of @count struct kvbm_held, in the order in which the
+ *	blocks were first taken
+ * @out_count: blocks written
+ * @out_total: blocks that the session holds
+ *
+ * Rights: none beyond being the session. Errors: EFAULT, ENOMEM.
+ */
+struct kvbm_holdings {
+	__u32 size;
+	__u32 flags;
+	__u32 start;
+	__u32 count;
+	__aligned_u64 held;
+	__u32 out_count;
+	__u32 out_total;
+};
+
+/**
+ * struct kvbm_set_threshold - ioctl(KVBM_SET_THRESHOLD)
+ * @size: sizeof(struct kvbm_set_threshold)
+ * @flags: must be 0
+ * @blocks: poll(2) says POLLOUT when so many blocks could be allocated; at most
+ *	those that are not withheld; 1 until set
+ * @reserved: must be 0
+ *
+ * poll(2) says POLLERR and POLLHUP when the session or the manager is gone. Add
+ * a file to an epoll set after binding it: before, there is nothing to wait for.
+ *
+ * Rights: write.
+ */
+struct kvbm_set_threshold {
+	__u32 size;
+	__u32 flags;
+	__u32 blocks;
+	__u32 reserved;
+};
+
+/**
+ * struct kvbm_session_open - ioctl(KVBM_SESSION_OPEN)
+ * @size: sizeof(struct kvbm_session_open)
+ * @flags: KVBM_BIND_*, of READ and WRITE only what the session itself has
+ * @out_fd: a new descriptor, close-on-exec
+ * @reserved: must be 0
+ *
+ * Another session of the same manager, to be handed to another process or
+ * container: possession of the descriptor is the right.
+ *
+ * Rights: those asked for. Errors: EACCES, EMFILE, ENFILE, ENOMEM.
+ */
+struct kvbm_session_open {
+	__u32 size;
+	__u32 flags;
+	__s32 out_fd;
+	__u32 reserved;
+};
+
+/**
+ * struct kvbm_presence - ioctl(KVBM_PRESENCE)
+ * @size: sizeof(struct kvbm_presence)
+ * @flags: must be 0
+ * @registry: the registry; 0 for that of the manager the file is bound to
+ * @hashes: array of @count struct kvbm_hash
+ * @managers: array of @nr_managers ids of managers of the registry
+ * @out_masks: out, array of @count __u64: bit n is set when managers[n] has the
+ *	hash; without managers, bit 0 is set when any has it
+ * @count: hashes, 0 to KVBM_MAX_BATCH
+ * @nr_managers: 0 to KVBM_MAX_REGISTRY_MANAGERS
+ *
+ * Exact for each hash at some time during the call; takes no guards and touches
+ * nothing.
+ *
+ * Rights: read on the registry. Errors: EACCES, ENOENT (registry, or a manager
+ * that is not in it), ENOTCONN, EFAULT, ENOMEM.
+ */
+struct kvbm_presence {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 registry;
+	__aligned_u64 hashes;
+	__aligned_u64 managers;
+	__aligned_u64 out_masks;
+	__u32 count;
+	__u32 nr_managers;
+};
+
+/**
+ * struct kvbm_manager_dump - ioctl(KVBM_MANAGER_DUMP)
+ * @size: sizeof(struct kvbm_manager_dump)
+ * @flags: must be 0
+ * @id: the manager; 0 for the one the file is bound to
+ * @slots: out, array of @count struct kvbm_slot_info
+ * @start: first block id
+ * @count: room in @slots, 0 to KVBM_MAX_BATCH
+ * @out_count: slots written; fewer than @count means there are no more
+ * @reserved: must be 0
+ *
+ * Up to kvbm_info.out_chunk slots are a consistent snapshot.
+ *
+ * Rights: read. Errors: EACCES, EFAULT, ENOENT, ENOMEM, ENOTCONN.
+ */
+struct kvbm_manager_dump {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 id;
+	__aligned_u64 slots;
+	__u32 start;
+	__u32 count;
+	__u32 out_count;
+	__u32 reserved;
+};
+
+#endif /* _UAPI_LINUX_KVBM_H */

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: (GPL-2.0 OR MIT) WITH Linux-syscall-note */
+/*
+ * kvbm: the words that the engine, the module and user space share.
+ *
+ * No ioctl and no system call is named here: this is all of the ABI that the
+ * engine (kmod/engine/) knows.
+ */
+#ifndef _UAPI_LINUX_KVBM_TYPES_H
+#define _UAPI_LINUX_KVBM_TYPES_H
+
+#include <linux/types.h>
+
+/**
+ * struct kvbm_hash - content identity of a block and of its whole prefix
+ * @lo: bits 63..0
+ * @hi: bits 127..64
+ *
+ * Under KVBM_SCHEMA_PLH this is a positional lineage hash: mode (2 bits),
+ * position (8, 16 or 24 bits), current sequence hash (64 bits), parent
+ * fragment (54, 46 or 38 bits), most significant first.
+ */
+struct kvbm_hash {
+	__u64 lo;
+	__u64 hi;
+};
+
+/**
+ * struct kvbm_token - names one guard on a block
+ * @id: block id, 0 .. block_count - 1
+ * @gen: generation of the tenant of that slot; never 0 in a valid token
+ *
+ * A token means something only in a session that holds a guard on that block.
+ * The kind of the guard is not encoded: the state of the slot tells it.
+ * All zeroes is "no guard".
+ */
+struct kvbm_token {
+	__u32 id;
+	__u32 gen;
+};
+
+/* How the hashes of a registry are built. Fixed when it is created. */
+#define KVBM_SCHEMA_PLH			0	/* positional lineage hash */
+#define KVBM_SCHEMA_OPAQUE		1	/* no lineage in the hash */
+
+/* Tiers: where the bytes of a manager's blocks live. */
+#define KVBM_TIER_G1			1	/* device memory */
+#define KVBM_TIER_G2			2	/* host memory */
+#define KVBM_TIER_G3			3	/* disk */
+#define KVBM_TIER_G4			4	/* external service */
+
+/* What a registration of a hash that the manager already has does. */
+#define KVBM_DUP_ALLOW			0	/* the block becomes a Duplicate */
+#define KVBM_DUP_REJECT			1	/* the block is reset, the present one returned */
+
+/* Which Inactive block is evicted first. */
+#define KVBM_POLICY_DEFAULT		0	/* the module's choice */
+#define KVBM_POLICY_FIFO		1
+#define KVBM_POLICY_LRU			2	/* least recently released */
+#define KVBM_POLICY_MULTI_LRU		3
+#define KVBM_POLICY_LINEAGE_TICK	4
+#define KVBM_POLICY_LINEAGE_FIFO	5
+
+/* States of a slot. */
+#define KVBM_STATE_RESET		0	/* in the reset pool */
+#define KVBM_STATE_MUTABLE		1	/* allocated, one holder */
+#define KVBM_STATE_STAGED		2	/* has a hash, one holder */
+#define KVBM_STATE_PRIMARY		3	/* registered, held */
+#define KVBM_STATE_DUPLICATE		4	/* registered, held, not the first of its hash */
+#define KVBM_STATE_INACTIVE		5	/* registered, nobody holds it, evictable */
+#define KVBM_NR_STATES			6
+
+/* What became of a block that was registered. */
+#define KVBM_REGISTERED_NEW		0	/* Primary */
+#define KVBM_REGISTERED_DUPLICATE	1	/* Duplicate of a present block */
+#define KVBM_REGISTERED_EXISTING	2	/* refused: the present block is returned */
+
+/* Release hints: what the holder knows of the future of the blocks. */
+#define KVBM_HINT_NONE			0
+#define KVBM_HINT_CONTINUE		1	/* the request will continue */
+#define KVBM_HINT_FINISHED		2	/* not expected back: first in line for eviction */
+#define KVBM_HINT_RETURN		3	/* expected back in 2^hint_log2_ms ms */
+
+/*
+ * Limits. KVBM_MAX_BLOCKS keeps a block id apart from the nil link of the
+ * engine's tables; KVBM_MAX_BATCH covers a context of one million tokens in
+ * blocks of 16.
+ */
+#define KVBM_MAX_BLOCKS			(1U << 28)
+#define KVBM_MAX_BLOCK_SIZE		1024
+#define KVBM_MAX_BATCH			65536
+#define KVBM_MAX_REGISTRY_MANAGERS	64
+#define KVBM_MAX_AUX			4096
+#define KVBM_MAX_AUX_BATCH		(4U << 20)	/* bytes given in one call */
+#define KVBM_NAME_SIZE			64	/* with the terminating NUL */
+
+/**
+ * struct kvbm_counters - one consistent snapshot of a manager
+ *
+ * All fields are read under one hold of the manager's lock. The first fifteen
+ * are monotonic counters with the meaning they have in kvbm-logical, the next
+ * four its gauges; the rest is kvbm's own.
+ *
+ * @allocations: blocks handed out by allocation
+ * @allocations_from_reset: of those, taken from the reset pool
+ * @evictions: of those, taken from the inactive pool; and those of large
+ *	allocations that were undone half way
+ * @registrations: blocks registered, refused ones and duplicates included
+ * @duplicate_blocks: registrations that made a Duplicate
+ * @registration_dedup: registrations refused for a present block
+ * @stagings: blocks staged
+ * @match_hashes_requested: hashes asked for by match
+ * @match_blocks_returned: guards returned by match
+ * @scan_hashes_requested: hashes asked for by scan
+ * @scan_blocks_returned: distinct blocks returned by scan
+ * @eager_primary_to_inactive: always 0, the race it counts cannot happen here
+ * @allocate_atomic_rollback: large allocations undone half way
+ * @release_primary_noop: always 0, the race it counts cannot happen here
+ * @release_duplicate_noop: always 0, the race it counts cannot happen here
+ * @inflight_mutable: gauge, Mutable blocks
+ * @inflight_immutable: gauge, guards (not blocks) on registered blocks
+ * @reset_pool_size: gauge, blocks in the reset pool
+ * @inactive_pool_size: gauge, blocks in the inactive pool
+ * @states: gauge, blocks per state, indexed by KVBM_STATE_*; withheld ids are in
+ *	none
+ * @change: rises with every change of a block's state
+ * @freed: rises with every block that becomes Reset or Inactive, and when one
+ *	that was kept for somebody else is not any more: an allocation that was
+ *	refused can only succeed once this has changed (or, together with a
+ *	match, once more of its prefix is registered)
+ * @allocation_failures: allocations refused for lack of blocks
+ * @waits: allocations that waited for blocks
+ * @wait_timeouts: of those, ended by their deadline
+ * @reclaimed_sessions: sessions that ended while they held guards
+ * @reclaimed_mutable: guards on Mutable blocks taken back from those
+ * @reclaimed_staged: guards on Staged blocks taken back from those
+ * @reclaimed_immutable: guards on registered blocks taken back from those
+ * @reclaim_last_ns: how long the last such taking back took
+ * @reclaim_max_ns: the longest of them
+ * @reclaim_end_ns: when the last one ended, CLOCK_MONOTONIC
+ */
+struct kvbm_counters {
+	__u64 allocations;
+	__u64 allocations_from_reset;
+	__u64 evictions;
+	__u64 registrations;
+	__u64 duplicate_blocks;
+	__u64 registration_dedup;
+	__u64 stagings;
+	__u64 match_hashes_requested;
+	__u64 match_blocks_returned;
+	__u64 scan_hashes_requested;
+	__u64 scan_blocks_returned;
+	__u64 eager_primary_to_inactive;
+	__u64 allocate_atomic_rollback;
+	__u64 release_primary_noop;
+	__u64 release_duplicate_noop;
+	__u64 inflight_mutable;
+	__u64 inflight_immutable;
+	__u64 reset_pool_size;
+	__u64 inactive_pool_size;
+	__u64 states[KVBM_NR_STATES];
+	__u64 change;
+	__u64 freed;
+	__u64 allocation_failures;
+	__u64 waits;
+	__u64 wait_timeouts;
+	__u64 reclaimed_sessions;
+	__u64 reclaimed_mutable;
+	__u64 reclaimed_staged;
+	__u64 reclaimed_immutable;
+	__u64 reclaim_last_ns;
+	__u64 reclaim_max_ns;
+	__u64 reclaim_end_ns;
+};
+
+/**
+ * struct kvbm_held - one block that a session holds
+ * @token: names it
+ * @guards: how many guards of this session
+ * @state: KVBM_STATE_*
+ * @hash: its hash; zeroes for a Mutable block
+ */
+struct kvbm_held {
+	struct kvbm_token token;
+	__u32 guards;
+	__u32 state;
+	struct kvbm_hash hash;
+};
+
+/**
+ * struct kvbm_slot_info - one slot in a dump
+ * @token: the block and the generation of its tenant
+ * @state: KVBM_STATE_*
+ * @flags: KVBM_SLOT_INFO_*
+ * @refs: guards of all sessions, and one per Duplicate of it
+ * @hash: its hash; zeroes in the states Reset and Mutable
+ */
+struct kvbm_slot_info {
+	struct kvbm_token token;
+	__u32 state;
+	__u32 flags;
+	__u64 refs;
+	struct kvbm_hash hash;
+};
+
+#define KVBM_SLOT_INFO_RESET_ON_RELEASE	(1U << 0)
+#define KVBM_SLOT_INFO_RESERVED		(1U << 1)	/* withheld */
+
+/* What a check of a store can find wrong; the first one is reported. */
+#define KVBM_CHECK_OK			0
+#define KVBM_CHECK_BAD_STATE		1	/* no such state */
+#define KVBM_CHECK_BAD_REFS		2	/* references do not fit the state */
+#define KVBM_CHECK_BAD_INDEX		3	/* index and state disagree */
+#define KVBM_CHECK_BAD_POOL		4	/* links of the slot's pool are broken */
+#define KVBM_CHECK_BAD_PRIMARY		5	/* a Duplicate without a live Primary */
+#define KVBM_CHECK_BAD_PRESENCE		6	/* the registry disagrees */
+#define KVBM_CHECK_BAD_COUNT		7	/* blocks per state do not add up */
+#define KVBM_CHECK_BAD_GENERATION	8	/* a generation of 0 */
+
+/**
+ * struct kvbm_check_result - what a walk over a store found
+ * @errors: violations found; 0 is a sound store
+ * @first_error: KVBM_CHECK_* of the first
+ * @first_block: block id of the first
+ * @exact: 1 when nothing changed during the walk, so that the sums over all
+ *	slots were compared too; 0 when only each slot by itself was
+ * @reserved: 0
+ * @blocks: slots walked, withheld ones included
+ * @states: slots seen in each state, withheld ones left out
+ */
+struct kvbm_check_result {
+	__u64 errors;
+	__u32 first_error;
+	__u32 first_block;
+	__u32 exact;
+	__u32 reserved;
+	__u64 blocks;
+	__u64 states[KVBM_NR_STATES];
+};
+
+#endif /* _UAPI_LINUX_KVBM_TYPES_H */
