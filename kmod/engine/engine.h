@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/*
+ * The engine: block store, registry and what sessions hold. It is compiled
+ * into the module and into libkvbm, from the same sources; it knows nothing of
+ * ioctls, files or netlink, and sees its environment through env.h alone.
+ *
+ *	registry	the distinct hashes present in the managers of a registry
+ *	store		the slots, index and pools of one manager
+ *	holder		what one session holds of a store
+ *
+ * Lock order, outermost first:
+ *
+ *	store->large	mutex: one allocation larger than a chunk at a time
+ *	holder->lock	mutex: the holdings of one session
+ *	store->lock	spinlock: slots, index, pools, counters of one store
+ *	registry stripe	spinlock: entries of one group of buckets
+ *	registry pool	spinlock: the pool of free entries
+ *
+ * registry->dir_lock is a mutex of its own: with it nothing else is held.
+ *
+ * No path holds two of one kind, and nobody waits for blocks with a mutex held.
+ * Nothing sleeps, allocates, touches user memory
+ * or wakes anybody under a spinlock. At most KVBM_CHUNK blocks are handled
+ * under one hold of store->lock.
+ */
+#ifndef KVBM_ENGINE_ENGINE_H
+#define KVBM_ENGINE_ENGINE_H
+
+#include <linux/kvbm_types.h>
+
+#include "env.h"
+#include "eviction/eviction.h"
+#include "hash.h"
+
+/* Blocks handled under one hold of a store's lock. */
+#define KVBM_CHUNK	128
+
+struct kvbm_registry;
+struct kvbm_store;
+
+/* prime.c */
+
+int kvbm_prime_locks(void);
+
+/* registry.c */
+
+int kvbm_registry_alloc(u64 capacity, u32 schema, struct kvbm_registry **out);
+void kvbm_registry_free(struct kvbm_registry *registry);
+u64 kvbm_registry_bytes(u64 capacity);
+u64 kvbm_registry_entries(struct kvbm_registry *registry);
+u64 kvbm_registry_blocks(struct kvbm_registry *registry);
+u64 kvbm_registry_presence(struct kvbm_registry *registry,
+			   const struct kvbm_hash *hash);
+
+/* store.c */
+
+/**
+ * struct kvbm_store_config - what a manager is made of
+ * @block_count: slots
+ * @block_size: tokens per block
+ * @nr_reserved: the first ids are never allocated
+ * @duplication: KVBM_DUP_*
+ * @policy: KVBM_POLICY_*
+ * @policy_args: of the policy; kvbm_store_config_check() fills in defaults
+ * @aux_size: bytes of aux per block
+ * @reset_on_release: default of the flag of the slots
+ */
+struct kvbm_store_config {
+	u32 block_count;
+	u32 block_size;
+	u32 nr_reserved;
+	u32 duplication;
+	u32 policy;
+	u32 policy_args[4];
+	u32 aux_size;
+	bool reset_on_release;
+};
+
+int kvbm_store_config_check(struct kvbm_store_config *config);
+int kvbm_store_alloc(struct kvbm_registry *registry,
+		     const struct kvbm_store_config *config,
+		     struct kvbm_store **out);
+void kvbm_store_free(struct kvbm_store *store);
+u64 kvbm_store_bytes(const struct kvbm_store_config *config);
+void kvbm_store_publish(struct kvbm_store *store, u64 tag,
+			void (*notify)(void *arg), void *arg);
+u32 kvbm_store_bit(const struct kvbm_store *store);
+void *kvbm_store_aux(const struct kvbm_store *store, u32 id);
+bool kvbm_store_poll(struct kvbm_store *store, u32 *available);
+int kvbm_store_shutdown(struct kvbm_store *store, bool force);
+const struct kvbm_store_config *kvbm_store_config(const struct kvbm_store *store);
+void kvbm_store_counters(struct kvbm_store *store, struct kvbm_counters *out);
+
+/* check.c */
+
+int kvbm_store_check(struct kvbm_store *store, struct kvbm_check_result *out);
+u32 kvbm_store_dump(struct kvbm_store *store, u32 start, u32 count,
+		    struct kvbm_slot_info *slots);
+
+/* holder.c */
+
+struct kvbm_holding;
+
+/**
+ * struct kvbm_holder - what one session holds
+ * @store: the store; immutable
+ * @lock: protects all below
+ * @dead: everything went back, the session is over
+ * @guards: guards held, all blocks together
+ * @used: distinct blocks held
+ * @size: room in @holdings
+ * @free: first unused holding
+ * @oldest: holdings in the order in which the blocks were first taken
+ * @newest: same, other end
+ * @holdings: pool of holdings
+ * @buckets: index of @holdings by block id; a power of two of them
+ * @mask: buckets - 1
+ * @scan: number of the current scan, to know blocks that it found before
+ * @revived: Inactive blocks that the last match took
+ * @given_back: blocks that became available by the last release
+ */
+struct kvbm_holder {
+	struct kvbm_store *store;
+	struct mutex lock;	/* see above */
+	bool dead;
+	u64 guards;
+	u32 used;
+	u32 size;
+	u32 free;
+	u32 oldest;
+	u32 newest;
+	struct kvbm_holding *holdings;
+	u32 *buckets;
+	u32 mask;
+	u32 scan;
+	u32 revived;
+	u64 given_back;
+};
+
+/**
+ * struct kvbm_reclaim - what a session held when it ended
+ * @mutable: guards on Mutable blocks
+ * @staged: guards on Staged blocks
+ * @immutable: guards on registered blocks
+ */
+struct kvbm_reclaim {
+	u64 mutable;
+	u64 staged;
+	u64 immutable;
+};
+
+void kvbm_holder_init(struct kvbm_holder *holder, struct kvbm_store *store);
+void kvbm_holder_release_all(struct kvbm_holder *holder,
+			     struct kvbm_reclaim *reclaim);
+void kvbm_holder_destroy(struct kvbm_holder *holder);
+bool kvbm_holder_is_dead(struct kvbm_holder *holder);
+int kvbm_holder_check(struct kvbm_holder *holder);
+int kvbm_holder_list(struct kvbm_holder *holder, u32 start, u32 count,
+		     struct kvbm_held *held, u32 *listed, u32 *total);
+void kvbm_store_note_reclaim(struct kvbm_store *store,
+			     const struct kvbm_reclaim *reclaim, u64 took_ns,
+			     u64 end_ns);
+
+/* allocate.c */
+
+/**
+ * struct kvbm_allocation - blocks to allocate and where the results go
+ * @count: blocks wanted
+ * @tokens: room for @count
+ * @evicted: room for @count, or NULL
+ * @evicted_aux: room for @count times aux_size bytes, or NULL
+ * @deadline_ns: until when to wait for blocks, CLOCK_MONOTONIC; 0 does not wait
+ * @nr_evicted: out: hashes evicted
+ * @freed: out, after a refusal too: the counter of that name
+ * @nr_reset: while it works: blocks that came from the reset pool
+ * @total: while it works: blocks wanted in all, matched ones included
+ */
+struct kvbm_allocation {
+	u32 count;
+	struct kvbm_token *tokens;
+	struct kvbm_hash *evicted;
+	void *evicted_aux;
+	u64 deadline_ns;
+	u32 nr_evicted;
+	u64 freed;
+	u32 nr_reset;
+	u32 total;
+};
+
+int kvbm_holder_allocate(struct kvbm_holder *holder,
+			 struct kvbm_allocation *allocation);
+int kvbm_holder_acquire(struct kvbm_holder *holder,
+			const struct kvbm_hash *hashes, u32 nr_hashes,
+			struct kvbm_allocation *allocation, u32 *matched);
+
+/* register.c */
+
+int kvbm_holder_stage(struct kvbm_holder *holder,
+		      const struct kvbm_token *tokens,
+		      const struct kvbm_hash *hashes, const void *aux, u32 count,
+		      u32 block_size, u32 *failed);
+int kvbm_holder_unstage(struct kvbm_holder *holder,
+			const struct kvbm_token *tokens, u32 count, u32 *failed);
+int kvbm_holder_register(struct kvbm_holder *holder, struct kvbm_token *tokens,
+			 u8 *kinds, u32 count, u32 *failed);
+int kvbm_holder_stage_register(struct kvbm_holder *holder,
+			       struct kvbm_token *tokens,
+			       const struct kvbm_hash *hashes, const void *aux,
+			       u8 *kinds, u32 count, u32 block_size,
+			       struct kvbm_allocation *next, u32 *allocated,
+			       u32 *failed);
+
+/* match.c */
+
+/* What a look-up does with misses and with hashes given twice. */
+enum kvbm_match_mode {
+	KVBM_LOOKUP_PREFIX,	/* stops at the first miss */
+	KVBM_LOOKUP_SCATTERED,	/* an empty token for a miss */
+	KVBM_LOOKUP_SCAN,	/* the same, and for a block found before */
+};
+
+int kvbm_holder_match(struct kvbm_holder *holder, const struct kvbm_hash *hashes,
+		      u32 count, enum kvbm_match_mode mode,
+		      struct kvbm_token *tokens, u32 *matched);
+int kvbm_store_probe(struct kvbm_store *store, const struct kvbm_hash *hashes,
+		     u32 count, u32 *length);
+int kvbm_holder_upgrade(struct kvbm_holder *holder,
+			const struct kvbm_hash *hashes, struct kvbm_token *tokens,
+			u32 count, u32 *upgraded);
+int kvbm_holder_clone(struct kvbm_holder *holder,
+		      const struct kvbm_token *tokens, u32 count, u32 *failed);
+
+/* release.c */
+
+int kvbm_holder_release(struct kvbm_holder *holder,
+			const struct kvbm_token *tokens, u32 count,
+			struct kvbm_release_hint hint, u32 *failed);
+int kvbm_holder_set_reset(struct kvbm_holder *holder,
+			  const struct kvbm_token *tokens, u32 count, bool reset,
+			  u32 *failed);
+int kvbm_holder_drain(struct kvbm_holder *holder, u32 *drained, u32 *in_use);
+
+#endif /* KVBM_ENGINE_ENGINE_H */

@@ -1,0 +1,497 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+/*
+ * What one session holds: a table of (block, guards), so that a token of
+ * somebody else is refused and everything goes back when the session ends.
+ *
+ * The table is the session's own, under its mutex; room for a batch is made
+ * before the lock of the store is taken.
+ */
+#include "holder.h"
+
+/**
+ * struct kvbm_holding - guards on one block
+ * @id: the block
+ * @count: guards; while a call is at work, less those that it was given
+ * @scan: the last scan that found the block
+ * @chain: next in the bucket; unused ones: next unused
+ * @prev: holding of the block taken before this one
+ * @next: holding of the block taken after this one
+ */
+struct kvbm_holding {
+	u32 id;
+	u32 count;
+	u32 scan;
+	u32 chain;
+	u32 prev;
+	u32 next;
+};
+
+#define MIN_HOLDINGS	64
+
+/**
+ * kvbm_holder_init - a session begins
+ * @holder: memory of the caller
+ * @store: outlives the holder
+ *
+ * Context: any.
+ */
+void kvbm_holder_init(struct kvbm_holder *holder, struct kvbm_store *store)
+{
+	memset(holder, 0, sizeof(*holder));
+	holder->store = store;
+	mutex_init(&holder->lock);
+	holder->free = KVBM_NIL;
+	holder->oldest = KVBM_NIL;
+	holder->newest = KVBM_NIL;
+}
+
+/**
+ * kvbm_holder_destroy - undo kvbm_holder_init()
+ * @holder: nobody uses it any more, kvbm_holder_release_all() was called
+ *
+ * Context: may sleep.
+ */
+void kvbm_holder_destroy(struct kvbm_holder *holder)
+{
+	mutex_destroy(&holder->lock);
+}
+
+/**
+ * kvbm_holder_lock - take the mutex of a living session
+ * @h: the holder
+ *
+ * Return: 0, or -EOWNERDEAD with the mutex not held.
+ */
+int kvbm_holder_lock(struct kvbm_holder *h)
+{
+	mutex_lock(&h->lock);
+	if (!h->dead)
+		return 0;
+	mutex_unlock(&h->lock);
+	return -EOWNERDEAD;
+}
+
+static u32 *bucket_of(struct kvbm_holder *h, u32 id)
+{
+	return &h->buckets[kvbm_key_id(&h->store->key, id) & h->mask];
+}
+
+static u32 find(struct kvbm_holder *h, u32 id)
+{
+	u32 i = h->size ? *bucket_of(h, id) : KVBM_NIL;
+
+	while (i != KVBM_NIL && h->holdings[i].id != id)
+		i = h->holdings[i].chain;
+	return i;
+}
+
+static int grow(struct kvbm_holder *h, u32 need)
+{
+	u32 size = roundup_pow_of_two(max_t(u32, need, MIN_HOLDINGS));
+	struct kvbm_holding *holdings = kvbm_alloc(size, sizeof(*holdings));
+	u32 *buckets = kvbm_alloc(size, sizeof(*buckets));
+	u32 i, n = 0;
+
+	if (!holdings || !buckets) {
+		kvbm_free(buckets);
+		kvbm_free(holdings);
+		return -ENOMEM;
+	}
+	if (h->size)
+		memcpy(holdings, h->holdings, h->size * sizeof(*holdings));
+	kvbm_fill_nil(buckets, size);
+	kvbm_free(h->holdings);
+	kvbm_free(h->buckets);
+	h->holdings = holdings;
+	h->buckets = buckets;
+	h->mask = size - 1;
+	for (i = h->oldest; i != KVBM_NIL; i = holdings[i].next) {
+		u32 *bucket = bucket_of(h, holdings[i].id);
+
+		holdings[i].chain = *bucket;
+		*bucket = i;
+		if (++n % KVBM_CHUNK == 0)
+			kvbm_relax();
+	}
+	for (i = size; i-- > h->size; ) {
+		holdings[i].chain = h->free;
+		h->free = i;
+		if (++n % KVBM_CHUNK == 0)
+			kvbm_relax();
+	}
+	h->size = size;
+	return 0;
+}
+
+/**
+ * kvbm_holder_reserve - make room before a store is touched
+ * @h: the holder, locked
+ * @count: guards to come
+ *
+ * Context: may sleep.
+ * Return: 0, -ENOMEM or -EOVERFLOW.
+ */
+int kvbm_holder_reserve(struct kvbm_holder *h, u32 count)
+{
+	u32 need;
+
+	lockdep_assert_held(&h->lock);
+	if (h->guards + count > KVBM_MAX_GUARDS)
+		return -EOVERFLOW;
+	/* There is one holding for all guards on one block. */
+	need = min_t(u64, (u64)h->used + count, h->store->config.block_count);
+	return need > h->size ? grow(h, need) : 0;
+}
+
+/* Account for one more guard; there is room. */
+void kvbm_holder_add(struct kvbm_holder *h, u32 id)
+{
+	u32 i = find(h, id), *bucket;
+	struct kvbm_holding *holding;
+
+	lockdep_assert_held(&h->lock);
+	h->guards++;
+	if (i != KVBM_NIL) {
+		h->holdings[i].count++;
+		return;
+	}
+	i = h->free;
+	holding = &h->holdings[i];
+	h->free = holding->chain;
+	bucket = bucket_of(h, id);
+	*holding = (struct kvbm_holding){
+		.id = id,
+		.count = 1,
+		.chain = *bucket,
+		.prev = h->newest,
+		.next = KVBM_NIL,
+	};
+	*bucket = i;
+	if (h->newest == KVBM_NIL)
+		h->oldest = i;
+	else
+		h->holdings[h->newest].next = i;
+	h->newest = i;
+	h->used++;
+}
+
+/*
+ * A scan found a block. If it is the first time in this scan, account for one
+ * more guard; there is room.
+ */
+bool kvbm_holder_scanned(struct kvbm_holder *h, u32 id)
+{
+	u32 i = find(h, id);
+
+	lockdep_assert_held(&h->lock);
+	if (i != KVBM_NIL && h->holdings[i].scan == h->scan)
+		return false;
+	kvbm_holder_add(h, id);
+	h->holdings[find(h, id)].scan = h->scan;
+	return true;
+}
+
+static void holding_remove(struct kvbm_holder *h, u32 i)
+{
+	struct kvbm_holding *holding = &h->holdings[i];
+	u32 *link = bucket_of(h, holding->id);
+
+	while (*link != i)
+		link = &h->holdings[*link].chain;
+	*link = holding->chain;
+	if (holding->prev == KVBM_NIL)
+		h->oldest = holding->next;
+	else
+		h->holdings[holding->prev].next = holding->next;
+	if (holding->next == KVBM_NIL)
+		h->newest = holding->prev;
+	else
+		h->holdings[holding->next].prev = holding->prev;
+	holding->chain = h->free;
+	h->free = i;
+	h->used--;
+}
+
+static int why_not_held(struct kvbm_store *s, struct kvbm_token token)
+{
+	bool stale;
+
+	spin_lock(&s->lock);
+	stale = s->slots[token.id].gen != token.gen;
+	spin_unlock(&s->lock);
+	return stale ? -ESTALE : -ENXIO;
+}
+
+static int borrow_one(struct kvbm_holder *h, struct kvbm_token token, u32 states)
+{
+	struct kvbm_store *s = h->store;
+	u32 i;
+
+	if (token.id >= s->config.block_count)
+		return -ENXIO;
+	token.id = array_index_nospec(token.id, s->config.block_count);
+	i = find(h, token.id);
+	if (i == KVBM_NIL || !h->holdings[i].count)
+		return why_not_held(s, token);
+	/* We hold it: neither its tenant nor its state can change. */
+	if (s->slots[token.id].gen != token.gen)
+		return -ESTALE;
+	if (!(states & BIT(s->slots[token.id].state)))
+		return -EBADFD;
+	h->holdings[i].count--;
+	return 0;
+}
+
+/* Put borrowed guards back. */
+static void put_back(struct kvbm_holder *h, const struct kvbm_token *tokens,
+		     u32 count)
+{
+	u32 i;
+
+	lockdep_assert_held(&h->lock);
+	for (i = 0; i < count; i++)
+		h->holdings[find(h, tokens[i].id)].count++;
+}
+
+/**
+ * kvbm_holder_borrow - check a batch of tokens, and set their guards aside
+ * @h: the holder, locked
+ * @tokens: as a user gave them
+ * @count: how many
+ * @states: bit per KVBM_STATE_* that is right for the call
+ * @failed: out, on an error: the index of the first bad token
+ *
+ * A guard set aside is not there for a second token of the batch. To be
+ * followed by kvbm_holder_settle().
+ *
+ * Return: 0; or, with nothing changed, -ENXIO (not held, or not so often),
+ * -ESTALE (earlier tenant), -EBADFD (state).
+ */
+int kvbm_holder_borrow(struct kvbm_holder *h, const struct kvbm_token *tokens,
+		       u32 count, u32 states, u32 *failed)
+{
+	u32 i;
+	int err;
+
+	lockdep_assert_held(&h->lock);
+	for (i = 0; i < count; i++) {
+		err = borrow_one(h, tokens[i], states);
+		if (err) {
+			*failed = i;
+			put_back(h, tokens, i);
+			return err;
+		}
+		if (i % KVBM_CHUNK == 0)
+			kvbm_relax();
+	}
+	return 0;
+}
+
+/**
+ * kvbm_holder_verify - check a batch of tokens that stay held
+ * @h: the holder, locked
+ * @tokens: as a user gave them
+ * @count: how many
+ * @states: bit per KVBM_STATE_* that is right for the call
+ * @failed: out, on an error: the index of the first bad token
+ *
+ * Return: as kvbm_holder_borrow().
+ */
+int kvbm_holder_verify(struct kvbm_holder *h, const struct kvbm_token *tokens,
+		       u32 count, u32 states, u32 *failed)
+{
+	int err = kvbm_holder_borrow(h, tokens, count, states, failed);
+
+	if (!err)
+		put_back(h, tokens, count);
+	return err;
+}
+
+/**
+ * kvbm_holder_apply - do one thing to blocks that stay held
+ * @h: the holder, locked
+ * @tokens: as a user gave them
+ * @count: how many
+ * @states: bit per KVBM_STATE_* that is right for the call
+ * @apply: what to do to a block, under the lock of the store; no block
+ *	becomes available by it
+ * @failed: out, on an error: the index of the first bad token
+ *
+ * Context: may sleep.
+ * Return: 0, -ESHUTDOWN, or as kvbm_holder_borrow().
+ */
+int kvbm_holder_apply(struct kvbm_holder *h, const struct kvbm_token *tokens,
+		      u32 count, u32 states,
+		      void (*apply)(struct kvbm_holder *h, u32 id), u32 *failed)
+{
+	struct kvbm_store *s = h->store;
+	u32 i = 0, end;
+	int err;
+
+	err = kvbm_store_check_alive(s);
+	if (err)
+		return err;
+	err = kvbm_holder_verify(h, tokens, count, states, failed);
+	if (err)
+		return err;
+	while (i < count) {
+		end = min_t(u32, count, i + KVBM_CHUNK);
+		spin_lock(&s->lock);
+		for (; i < end; i++)
+			apply(h, tokens[i].id);
+		spin_unlock(&s->lock);
+		kvbm_relax();
+	}
+	return 0;
+}
+
+/* Borrowed guards are gone for good. */
+void kvbm_holder_settle(struct kvbm_holder *h, const struct kvbm_token *tokens,
+			u32 count)
+{
+	u32 i, found;
+
+	lockdep_assert_held(&h->lock);
+	h->guards -= count;
+	for (i = 0; i < count; i++) {
+		found = find(h, tokens[i].id);
+		/* Gone already when two of the tokens name one block. */
+		if (found != KVBM_NIL && !h->holdings[found].count)
+			holding_remove(h, found);
+	}
+}
+
+/* The one guard on @from became a guard on @to. There is room. */
+void kvbm_holder_replace(struct kvbm_holder *h, u32 from, u32 to)
+{
+	lockdep_assert_held(&h->lock);
+	holding_remove(h, find(h, from));
+	h->guards--;
+	kvbm_holder_add(h, to);
+}
+
+/* Give one chunk back, the newest holdings first. */
+static void release_chunk(struct kvbm_holder *h, struct kvbm_reclaim *reclaim)
+{
+	struct kvbm_store *s = h->store;
+	u32 n;
+
+	spin_lock(&s->lock);
+	for (n = 0; n < KVBM_CHUNK && h->newest != KVBM_NIL; n++) {
+		struct kvbm_holding *holding = &h->holdings[h->newest];
+		u8 state = s->slots[holding->id].state;
+
+		if (state == KVBM_STATE_MUTABLE)
+			reclaim->mutable += holding->count;
+		else if (state == KVBM_STATE_STAGED)
+			reclaim->staged += holding->count;
+		else
+			reclaim->immutable += holding->count;
+		kvbm_store_unguard(s, holding->id, holding->count,
+				   (struct kvbm_release_hint){});
+		h->newest = holding->prev;
+	}
+	kvbm_store_unlock(s);
+}
+
+/**
+ * kvbm_holder_release_all - a session ends
+ * @holder: the holder
+ * @reclaim: out: what it held
+ *
+ * Blocks go back in the reverse of the order in which the session first took
+ * them: of a prefix that was matched head first, the tail becomes the first
+ * victim. Every later call answers -EOWNERDEAD. Harmless when repeated.
+ *
+ * Context: may sleep; a bounded number of blocks under each hold of the lock.
+ */
+void kvbm_holder_release_all(struct kvbm_holder *holder,
+			     struct kvbm_reclaim *reclaim)
+{
+	memset(reclaim, 0, sizeof(*reclaim));
+	mutex_lock(&holder->lock);
+	WRITE_ONCE(holder->dead, true);
+	while (holder->newest != KVBM_NIL) {
+		release_chunk(holder, reclaim);
+		kvbm_relax();
+	}
+	kvbm_free(holder->holdings);
+	kvbm_free(holder->buckets);
+	holder->holdings = NULL;
+	holder->buckets = NULL;
+	holder->oldest = KVBM_NIL;
+	holder->free = KVBM_NIL;
+	holder->size = 0;
+	holder->used = 0;
+	holder->guards = 0;
+	mutex_unlock(&holder->lock);
+	kvbm_store_cancel_waiters(holder->store, holder, -EOWNERDEAD);
+}
+
+/* Whether kvbm_holder_release_all() was called. Context: any. */
+bool kvbm_holder_is_dead(struct kvbm_holder *holder)
+{
+	return READ_ONCE(holder->dead);
+}
+
+/**
+ * kvbm_holder_check - whether a session is good for anything
+ * @holder: the session
+ *
+ * For calls that do not touch what it holds.
+ *
+ * Context: any.
+ * Return: 0, -EOWNERDEAD, -ESHUTDOWN.
+ */
+int kvbm_holder_check(struct kvbm_holder *holder)
+{
+	if (kvbm_holder_is_dead(holder))
+		return -EOWNERDEAD;
+	return kvbm_store_check_alive(holder->store);
+}
+
+/**
+ * kvbm_holder_list - what a session holds
+ * @holder: the session
+ * @start: blocks to leave out
+ * @count: room in @held
+ * @held: out, in the order in which the blocks were first taken
+ * @listed: out, blocks written
+ * @total: out, blocks held
+ *
+ * Context: may sleep.
+ * Return: 0 or -EOWNERDEAD.
+ */
+int kvbm_holder_list(struct kvbm_holder *holder, u32 start, u32 count,
+		     struct kvbm_held *held, u32 *listed, u32 *total)
+{
+	struct kvbm_store *s = holder->store;
+	u32 i, n = 0, at = 0;
+	int err = kvbm_holder_lock(holder);
+
+	if (err)
+		return err;
+	for (i = holder->oldest; i != KVBM_NIL && n < count;
+	     i = holder->holdings[i].next) {
+		const struct kvbm_holding *holding = &holder->holdings[i];
+		/* Held: neither tenant, state nor hash can change. */
+		const struct kvbm_slot *slot = &s->slots[holding->id];
+
+		if (at++ % KVBM_CHUNK == 0)
+			kvbm_relax();
+		if (at <= start)
+			continue;
+		held[n] = (struct kvbm_held){
+			.token = kvbm_slot_token(s, holding->id),
+			.guards = holding->count,
+			.state = slot->state,
+		};
+		if (slot->state != KVBM_STATE_MUTABLE)
+			held[n].hash = slot->hash;
+		n++;
+	}
+	*listed = n;
+	*total = holder->used;
+	mutex_unlock(&holder->lock);
+	return 0;
+}

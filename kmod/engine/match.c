@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+/*
+ * Looking blocks up: by hash, and by what is left of a guard.
+ */
+#include "holder.h"
+
+#define REGISTERED	(BIT(KVBM_STATE_PRIMARY) | BIT(KVBM_STATE_DUPLICATE))
+
+static const struct kvbm_token no_token;
+
+/* One hash of a scattered match or scan. Return: whether there is a guard. */
+static bool look_up(struct kvbm_holder *h, const struct kvbm_hash *hash,
+		    enum kvbm_match_mode mode, struct kvbm_token *token)
+{
+	struct kvbm_store *s = h->store;
+	u32 id = kvbm_store_lookup(s, hash);
+
+	*token = no_token;
+	if (id == KVBM_NIL)
+		return false;
+	if (mode == KVBM_LOOKUP_SCAN && !kvbm_holder_scanned(h, id))
+		return false;
+	if (s->slots[id].state == KVBM_STATE_INACTIVE)
+		h->revived++;
+	kvbm_store_guard(s, id);
+	*token = kvbm_slot_token(s, id);
+	if (mode != KVBM_LOOKUP_SCAN)
+		kvbm_holder_add(h, id);
+	return true;
+}
+
+/**
+ * kvbm_holder_match_locked - take guards by hash
+ * @h: the holder, locked, with room for @count
+ * @hashes: the hashes
+ * @count: how many
+ * @mode: what to do with misses
+ * @tokens: out, room for @count; for a prefix only @matched of them
+ * @matched: out, guards taken
+ *
+ * Blocks of an earlier chunk are held while the next one is looked up, so a
+ * prefix is one that was present as a whole.
+ *
+ * Context: may sleep.
+ * Return: 0 or -ESHUTDOWN.
+ */
+int kvbm_holder_match_locked(struct kvbm_holder *h,
+			     const struct kvbm_hash *hashes, u32 count,
+			     enum kvbm_match_mode mode,
+			     struct kvbm_token *tokens, u32 *matched)
+{
+	struct kvbm_store *s = h->store;
+	bool prefix = mode == KVBM_LOOKUP_PREFIX, missed = false;
+	u32 i = 0, end;
+
+	lockdep_assert_held(&h->lock);
+	*matched = 0;
+	h->revived = 0;
+	/* Not 0: that is the mark of what no scan found. */
+	if (mode == KVBM_LOOKUP_SCAN && !++h->scan)
+		h->scan = 1;
+	do {
+		end = min_t(u32, count, i + KVBM_CHUNK);
+		spin_lock(&s->lock);
+		if (s->shutdown && !i) {
+			spin_unlock(&s->lock);
+			return -ESHUTDOWN;
+		}
+		for (; i < end && !(prefix && missed); i++) {
+			if (look_up(h, &hashes[i], mode, &tokens[i]))
+				++*matched;
+			else
+				missed = true;
+		}
+		spin_unlock(&s->lock);
+		kvbm_relax();
+	} while (i < count && !(prefix && missed));
+	return 0;
+}
+
+/* The counters of a match; apart, for a call that may still fail. */
+void kvbm_store_count_match(struct kvbm_store *s, u32 requested, u32 returned)
+{
+	lockdep_assert_held(&s->lock);
+	s->counters.match_hashes_requested += requested;
+	s->counters.match_blocks_returned += returned;
+}
+
+/**
+ * kvbm_holder_match - take guards by hash
+ * @holder: the session
+ * @hashes: the hashes
+ * @count: how many
+ * @mode: what to do with misses
+ * @tokens: out, room for @count; for a prefix only @matched of them
+ * @matched: out, guards taken
+ *
+ * Context: may sleep.
+ * Return: 0, -ENOMEM, -EOVERFLOW, -ESHUTDOWN, -EOWNERDEAD.
+ */
+int kvbm_holder_match(struct kvbm_holder *holder, const struct kvbm_hash *hashes,
+		      u32 count, enum kvbm_match_mode mode,
+		      struct kvbm_token *tokens, u32 *matched)
+{
+	struct kvbm_store *s = holder->store;
+	int err;
+
+	err = kvbm_holder_lock(holder);
+	if (err)
+		return err;
+	err = kvbm_holder_reserve(holder, count);
+	if (err)
+		goto unlock;
+	err = kvbm_holder_match_locked(holder, hashes, count, mode, tokens, matched);
+	if (err)
+		goto unlock;
+	spin_lock(&s->lock);
+	if (mode == KVBM_LOOKUP_SCAN) {
+		s->counters.scan_hashes_requested += count;
+		s->counters.scan_blocks_returned += *matched;
+	} else {
+		kvbm_store_count_match(s, count, *matched);
+	}
+	spin_unlock(&s->lock);
+unlock:
+	mutex_unlock(&holder->lock);
+	return err;
+}
+
+/**
+ * kvbm_store_probe - how long a prefix is present
+ * @store: the store
+ * @hashes: the prefix
+ * @count: its length
+ * @length: out
+ *
+ * Takes nothing, counts nothing, touches nothing; blocks of one chunk may have
+ * gone when the next one is looked at.
+ *
+ * Context: may sleep.
+ * Return: 0 or -ESHUTDOWN.
+ */
+int kvbm_store_probe(struct kvbm_store *store, const struct kvbm_hash *hashes,
+		     u32 count, u32 *length)
+{
+	u32 i = 0, end;
+	bool shutdown, missed = false;
+
+	do {
+		end = min_t(u32, count, i + KVBM_CHUNK);
+		spin_lock(&store->lock);
+		shutdown = store->shutdown;
+		for (; i < end && !missed; i++)
+			missed = kvbm_store_lookup(store, &hashes[i]) == KVBM_NIL;
+		spin_unlock(&store->lock);
+		if (shutdown)
+			return -ESHUTDOWN;
+		kvbm_relax();
+	} while (i < count && !missed);
+	*length = missed ? i - 1 : i;
+	return 0;
+}
+
+/* What a weak block stands for now, or KVBM_NIL. */
+static u32 upgrade_one(struct kvbm_store *s, const struct kvbm_hash *hash,
+		       struct kvbm_token token)
+{
+	const struct kvbm_slot *slot;
+
+	lockdep_assert_held(&s->lock);
+	if (token.id < s->config.block_count) {
+		token.id = array_index_nospec(token.id, s->config.block_count);
+		slot = &s->slots[token.id];
+		if (slot->gen == token.gen && BIT(slot->state) & REGISTERED &&
+		    kvbm_hash_equal(&slot->hash, hash))
+			return token.id;
+	}
+	return kvbm_store_lookup(s, hash);
+}
+
+/**
+ * kvbm_holder_upgrade - weak blocks to guards
+ * @holder: the session
+ * @hashes: of the weak blocks
+ * @tokens: that once named them; out: the guards, empty where there is none
+ * @count: how many
+ * @upgraded: out, guards taken
+ *
+ * Moves no counter of matches.
+ *
+ * Context: may sleep.
+ * Return: 0, -ENOMEM, -EOVERFLOW, -ESHUTDOWN, -EOWNERDEAD.
+ */
+int kvbm_holder_upgrade(struct kvbm_holder *holder,
+			const struct kvbm_hash *hashes, struct kvbm_token *tokens,
+			u32 count, u32 *upgraded)
+{
+	struct kvbm_store *s = holder->store;
+	u32 i = 0, end, id;
+	int err;
+
+	*upgraded = 0;
+	err = kvbm_holder_lock(holder);
+	if (err)
+		return err;
+	err = kvbm_holder_reserve(holder, count);
+	if (err)
+		goto unlock;
+	err = kvbm_store_check_alive(s);
+	if (err)
+		goto unlock;
+	while (i < count) {
+		end = min_t(u32, count, i + KVBM_CHUNK);
+		spin_lock(&s->lock);
+		for (; i < end; i++) {
+			id = upgrade_one(s, &hashes[i], tokens[i]);
+			tokens[i] = no_token;
+			if (id == KVBM_NIL)
+				continue;
+			kvbm_store_guard(s, id);
+			kvbm_holder_add(holder, id);
+			tokens[i] = kvbm_slot_token(s, id);
+			++*upgraded;
+		}
+		spin_unlock(&s->lock);
+		kvbm_relax();
+	}
+unlock:
+	mutex_unlock(&holder->lock);
+	return err;
+}
+
+static void clone_one(struct kvbm_holder *h, u32 id)
+{
+	kvbm_store_guard(h->store, id);
+	kvbm_holder_add(h, id);
+}
+
+/**
+ * kvbm_holder_clone - one more guard on each of some registered blocks
+ * @holder: the session
+ * @tokens: guards on registered blocks
+ * @count: how many
+ * @failed: out, on an error about one token: its index
+ *
+ * Context: may sleep.
+ * Return: 0; or, with nothing changed, -EBADFD (state),
+ * -ENXIO, -ESTALE, -ENOMEM, -EOVERFLOW, -ESHUTDOWN, -EOWNERDEAD.
+ */
+int kvbm_holder_clone(struct kvbm_holder *holder,
+		      const struct kvbm_token *tokens, u32 count, u32 *failed)
+{
+	int err = kvbm_holder_lock(holder);
+
+	if (err)
+		return err;
+	err = kvbm_holder_reserve(holder, count);
+	if (!err)
+		err = kvbm_holder_apply(holder, tokens, count, REGISTERED,
+					clone_one, failed);
+	mutex_unlock(&holder->lock);
+	return err;
+}

@@ -1,0 +1,574 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+/*
+ * The registry: one entry per distinct hash that is present in at least one
+ * store, with the set of stores that have it. An entry changes only when a
+ * block becomes present or absent in a store, and then under that store's
+ * lock, so presence is exact.
+ *
+ * A Duplicate keeps its Primary alive, so a store has a hash exactly as long
+ * as its index does: presence is one bit per store, not a count.
+ *
+ * The entries come from a pool that every store funds with one entry per slot.
+ * A store has at most that many distinct hashes present, so there is always
+ * room, whichever store brought the entry that is used.
+ */
+#include "registry.h"
+
+/* Entries are found through a directory of chunks, so that shares can go. */
+#define CHUNK_SHIFT	12
+#define CHUNK_SIZE	((u32)BIT(CHUNK_SHIFT))
+#define CHUNK_MASK	(CHUNK_SIZE - 1)
+
+#define MAX_STRIPES	256
+/* Entries handled under one hold of the pool lock. */
+#define BATCH		64
+/* entry->prev of an entry that is not in the pool. */
+#define NOT_POOLED	(U32_MAX - 1)
+
+/**
+ * struct kvbm_entry - one distinct hash
+ * @hash: the hash
+ * @present: bit per store; 0 when the entry is free
+ * @next: next in the bucket; when free, link of the pool
+ * @prev: when free, link of the pool; otherwise NOT_POOLED; always under the
+ *	pool lock
+ *
+ * In use: protected by the stripe of its bucket. Free: by the pool lock.
+ */
+struct kvbm_entry {
+	struct kvbm_hash hash;
+	u64 present;
+	u32 next;
+	u32 prev;
+};
+
+static_assert(sizeof(struct kvbm_entry) == 32);
+
+struct kvbm_stripe {
+	spinlock_t lock;	/* entries and heads of its buckets */
+} ____cacheline_aligned_in_smp;
+
+/**
+ * struct kvbm_registry - see above
+ * @key: secret of @buckets; immutable
+ * @schema: KVBM_SCHEMA_*; immutable
+ * @capacity: most blocks of all stores together; immutable
+ * @mask: buckets - 1; immutable
+ * @stripe_mask: stripes - 1; immutable
+ * @buckets: first entry of each; under the stripe of the bucket
+ * @stripes: spinlocks
+ * @dir_size: chunks in @dir; immutable
+ * @dir_lock: held to look for room in @dir
+ * @dir: chunks of entries; a chunk is set before an entry of it is in the pool
+ *	and cleared after the last one left both the pool and the buckets
+ * @shares: the share that each chunk belongs to; as @dir
+ * @pool_lock: protects all below
+ * @pool: first free entry
+ * @nr_used: entries that hold a hash
+ * @blocks: blocks of all stores
+ * @members: bit per store
+ */
+struct kvbm_registry {
+	struct kvbm_key key;
+	u32 schema;
+	u64 capacity;
+	u32 mask;
+	u32 stripe_mask;
+	u32 *buckets;
+	struct kvbm_stripe *stripes;
+	u32 dir_size;
+	struct mutex dir_lock;	/* see above */
+	struct kvbm_entry **dir;
+	struct kvbm_share **shares;
+	spinlock_t pool_lock;	/* see above */
+	u32 pool;
+	u64 nr_used;
+	u64 blocks;
+	u64 members;
+};
+
+static struct kvbm_entry *entry_at(const struct kvbm_registry *r, u32 index)
+{
+	return &READ_ONCE(r->dir[index >> CHUNK_SHIFT])[index & CHUNK_MASK];
+}
+
+static u32 bucket_of(const struct kvbm_registry *r, const struct kvbm_hash *hash)
+{
+	return kvbm_key_hash(&r->key, hash) & r->mask;
+}
+
+static spinlock_t *stripe_of(const struct kvbm_registry *r, u32 bucket)
+{
+	return &r->stripes[bucket & r->stripe_mask].lock;
+}
+
+/* Chunks of the directory; every store rounds up to whole chunks. */
+static u32 dir_size(u64 capacity)
+{
+	return (capacity >> CHUNK_SHIFT) + KVBM_MAX_REGISTRY_MANAGERS;
+}
+
+/**
+ * kvbm_registry_alloc - make an empty registry
+ * @capacity: most blocks that its stores may have together, 1 to
+ *	KVBM_MAX_BLOCKS
+ * @schema: KVBM_SCHEMA_*
+ * @out: the registry
+ *
+ * Context: may sleep.
+ * Return: 0 or -ENOMEM.
+ */
+int kvbm_registry_alloc(u64 capacity, u32 schema, struct kvbm_registry **out)
+{
+	struct kvbm_registry *r = kvbm_alloc(1, sizeof(*r));
+	u32 buckets = kvbm_bucket_count(capacity);
+	u32 stripes = min_t(u32, buckets, MAX_STRIPES);
+	u32 i;
+
+	if (!r)
+		return -ENOMEM;
+	kvbm_key_init(&r->key);
+	r->schema = schema;
+	r->capacity = capacity;
+	r->mask = buckets - 1;
+	r->stripe_mask = stripes - 1;
+	r->dir_size = dir_size(capacity);
+	r->pool = KVBM_NIL;
+	mutex_init(&r->dir_lock);
+	spin_lock_init(&r->pool_lock);
+
+	r->buckets = kvbm_alloc(buckets, sizeof(*r->buckets));
+	r->stripes = kvbm_alloc(stripes, sizeof(*r->stripes));
+	r->dir = kvbm_alloc(r->dir_size, sizeof(*r->dir));
+	r->shares = kvbm_alloc(r->dir_size, sizeof(*r->shares));
+	if (!r->buckets || !r->stripes || !r->dir || !r->shares) {
+		kvbm_registry_free(r);
+		return -ENOMEM;
+	}
+	kvbm_fill_nil(r->buckets, buckets);
+	for (i = 0; i < stripes; i++)
+		spin_lock_init(&r->stripes[i].lock);
+	*out = r;
+	return 0;
+}
+
+/**
+ * kvbm_registry_free - undo kvbm_registry_alloc()
+ * @registry: a registry without stores
+ *
+ * Context: may sleep.
+ */
+void kvbm_registry_free(struct kvbm_registry *registry)
+{
+	kvbm_free(registry->shares);
+	kvbm_free(registry->dir);
+	kvbm_free(registry->stripes);
+	kvbm_free(registry->buckets);
+	mutex_destroy(&registry->dir_lock);
+	kvbm_free(registry);
+}
+
+/**
+ * kvbm_registry_bytes - memory that a registry takes by itself
+ * @capacity: as for kvbm_registry_alloc()
+ *
+ * Context: any.
+ * Return: bytes.
+ */
+u64 kvbm_registry_bytes(u64 capacity)
+{
+	return sizeof(struct kvbm_registry) +
+	       kvbm_bucket_count(capacity) * sizeof(u32) +
+	       MAX_STRIPES * sizeof(struct kvbm_stripe) +
+	       dir_size(capacity) * (sizeof(void *) + sizeof(void *));
+}
+
+u32 kvbm_registry_schema(const struct kvbm_registry *registry)
+{
+	return registry->schema;
+}
+
+/**
+ * kvbm_registry_blocks - blocks of all stores of the registry
+ * @registry: the registry
+ *
+ * Context: any.
+ * Return: the number.
+ */
+u64 kvbm_registry_blocks(struct kvbm_registry *registry)
+{
+	u64 blocks;
+
+	spin_lock(&registry->pool_lock);
+	blocks = registry->blocks;
+	spin_unlock(&registry->pool_lock);
+	return blocks;
+}
+
+/**
+ * kvbm_registry_entries - distinct hashes present in at least one store
+ * @registry: the registry
+ *
+ * Context: any.
+ * Return: the number.
+ */
+u64 kvbm_registry_entries(struct kvbm_registry *registry)
+{
+	u64 used;
+
+	spin_lock(&registry->pool_lock);
+	used = registry->nr_used;
+	spin_unlock(&registry->pool_lock);
+	return used;
+}
+
+static void pool_put(struct kvbm_registry *r, u32 index)
+{
+	struct kvbm_entry *e = entry_at(r, index);
+
+	lockdep_assert_held(&r->pool_lock);
+	e->prev = KVBM_NIL;
+	e->next = r->pool;
+	if (r->pool != KVBM_NIL)
+		entry_at(r, r->pool)->prev = index;
+	r->pool = index;
+}
+
+static void pool_del(struct kvbm_registry *r, u32 index)
+{
+	struct kvbm_entry *e = entry_at(r, index);
+
+	lockdep_assert_held(&r->pool_lock);
+	if (e->prev == KVBM_NIL)
+		r->pool = e->next;
+	else
+		entry_at(r, e->prev)->next = e->next;
+	if (e->next != KVBM_NIL)
+		entry_at(r, e->next)->prev = e->prev;
+	e->prev = NOT_POOLED;
+}
+
+static u32 entry_get(struct kvbm_registry *r)
+{
+	u32 index;
+
+	spin_lock(&r->pool_lock);
+	index = r->pool;
+	if (index != KVBM_NIL) {
+		pool_del(r, index);
+		r->nr_used++;
+	}
+	spin_unlock(&r->pool_lock);
+	return index;
+}
+
+static void entry_put(struct kvbm_registry *r, u32 index)
+{
+	spin_lock(&r->pool_lock);
+	r->nr_used--;
+	if (!r->shares[index >> CHUNK_SHIFT]->leaving)
+		pool_put(r, index);
+	spin_unlock(&r->pool_lock);
+}
+
+/* The link that points at the entry of @hash, or at the nil after the last. */
+static u32 *find_link(struct kvbm_registry *r, u32 bucket,
+		      const struct kvbm_hash *hash)
+{
+	u32 *link = &r->buckets[bucket];
+
+	lockdep_assert_held(stripe_of(r, bucket));
+	while (*link != KVBM_NIL) {
+		struct kvbm_entry *e = entry_at(r, *link);
+
+		if (kvbm_hash_equal(&e->hash, hash))
+			break;
+		link = &e->next;
+	}
+	return link;
+}
+
+/**
+ * kvbm_registry_present - a hash became present in a store
+ * @registry: the registry
+ * @bit: the store's
+ * @hash: absent in that store until now
+ *
+ * Context: under the lock of the store. There is always room: every store
+ * brought as many entries as it can have distinct hashes.
+ */
+void kvbm_registry_present(struct kvbm_registry *registry, u32 bit,
+			   const struct kvbm_hash *hash)
+{
+	u32 bucket = bucket_of(registry, hash);
+	struct kvbm_entry *e;
+	u32 *link, index;
+
+	spin_lock(stripe_of(registry, bucket));
+	link = find_link(registry, bucket, hash);
+	if (*link == KVBM_NIL) {
+		index = entry_get(registry);
+		if (WARN_ON_ONCE(index == KVBM_NIL))
+			goto unlock;
+		e = entry_at(registry, index);
+		e->hash = *hash;
+		e->present = 0;
+		e->next = KVBM_NIL;
+		*link = index;
+	}
+	e = entry_at(registry, *link);
+	e->present |= 1ULL << bit;
+unlock:
+	spin_unlock(stripe_of(registry, bucket));
+}
+
+/**
+ * kvbm_registry_absent - a hash is no longer present in a store
+ * @registry: the registry
+ * @bit: the store's
+ * @hash: present in that store until now
+ *
+ * Context: under the lock of the store.
+ */
+void kvbm_registry_absent(struct kvbm_registry *registry, u32 bit,
+			  const struct kvbm_hash *hash)
+{
+	u32 bucket = bucket_of(registry, hash);
+	struct kvbm_entry *e;
+	u32 *link, index;
+
+	spin_lock(stripe_of(registry, bucket));
+	link = find_link(registry, bucket, hash);
+	index = *link;
+	if (WARN_ON_ONCE(index == KVBM_NIL))
+		goto unlock;
+	e = entry_at(registry, index);
+	e->present &= ~(1ULL << bit);
+	if (!e->present) {
+		*link = e->next;
+		entry_put(registry, index);
+	}
+unlock:
+	spin_unlock(stripe_of(registry, bucket));
+}
+
+/**
+ * kvbm_registry_presence - which stores have a hash
+ * @registry: the registry
+ * @hash: the hash
+ *
+ * Context: any; may be under the lock of a store.
+ * Return: the set of bits of the stores that have it.
+ */
+u64 kvbm_registry_presence(struct kvbm_registry *registry,
+			   const struct kvbm_hash *hash)
+{
+	u32 bucket = bucket_of(registry, hash);
+	u64 present = 0;
+	u32 *link;
+
+	spin_lock(stripe_of(registry, bucket));
+	link = find_link(registry, bucket, hash);
+	if (*link != KVBM_NIL)
+		present = entry_at(registry, *link)->present;
+	spin_unlock(stripe_of(registry, bucket));
+	return present;
+}
+
+/* Memory that a store of @count slots brings along. */
+u64 kvbm_share_bytes(u32 count)
+{
+	return (u64)count * sizeof(struct kvbm_entry) +
+	       DIV_ROUND_UP(count, CHUNK_SIZE) * sizeof(u32);
+}
+
+/* Take a bit and account for the blocks. */
+static int join_member(struct kvbm_registry *r, u32 count,
+		       struct kvbm_share *share)
+{
+	u32 bit;
+	int err = -ENOSPC;
+
+	spin_lock(&r->pool_lock);
+	for (bit = 0; bit < KVBM_MAX_REGISTRY_MANAGERS; bit++)
+		if (!(r->members & 1ULL << bit))
+			break;
+	if (bit < KVBM_MAX_REGISTRY_MANAGERS && count <= r->capacity - r->blocks) {
+		r->members |= 1ULL << bit;
+		r->blocks += count;
+		share->bit = bit;
+		err = 0;
+	}
+	spin_unlock(&r->pool_lock);
+	return err;
+}
+
+/* Index of entry @i of a share. */
+static u32 share_index(const struct kvbm_share *share, u32 i)
+{
+	return share->chunks[i >> CHUNK_SHIFT] << CHUNK_SHIFT | (i & CHUNK_MASK);
+}
+
+/* Last one first: the pool is a stack, and hands them out in order. */
+static void pool_add_share(struct kvbm_registry *r, struct kvbm_share *share)
+{
+	u32 i = share->count, batch;
+
+	while (i) {
+		spin_lock(&r->pool_lock);
+		for (batch = 0; i && batch < BATCH; batch++)
+			pool_put(r, share_index(share, --i));
+		spin_unlock(&r->pool_lock);
+		kvbm_relax();
+	}
+}
+
+static void pool_del_share(struct kvbm_registry *r, struct kvbm_share *share)
+{
+	u32 i = 0, batch;
+
+	while (i < share->count) {
+		spin_lock(&r->pool_lock);
+		for (batch = 0; i < share->count && batch < BATCH; batch++, i++)
+			if (share->entries[i].prev != NOT_POOLED)
+				pool_del(r, share_index(share, i));
+		spin_unlock(&r->pool_lock);
+		kvbm_relax();
+	}
+}
+
+static void part_member(struct kvbm_registry *r, const struct kvbm_share *share)
+{
+	spin_lock(&r->pool_lock);
+	r->blocks -= share->count;
+	r->members &= ~(1ULL << share->bit);
+	spin_unlock(&r->pool_lock);
+}
+
+/* There is room in the directory: it is as large as all stores can need. */
+static void enter_chunks(struct kvbm_registry *r, struct kvbm_share *share)
+{
+	u32 i, chunk = 0;
+
+	mutex_lock(&r->dir_lock);
+	for (i = 0; i < share->nr_chunks; i++, chunk++) {
+		while (READ_ONCE(r->dir[chunk]))
+			chunk++;
+		share->chunks[i] = chunk;
+		r->shares[chunk] = share;
+		WRITE_ONCE(r->dir[chunk], share->entries + (size_t)i * CHUNK_SIZE);
+		if (i % BATCH == 0)
+			kvbm_relax();
+	}
+	mutex_unlock(&r->dir_lock);
+}
+
+static void leave_chunks(struct kvbm_registry *r, struct kvbm_share *share)
+{
+	u32 i;
+
+	mutex_lock(&r->dir_lock);
+	for (i = 0; i < share->nr_chunks; i++) {
+		r->shares[share->chunks[i]] = NULL;
+		WRITE_ONCE(r->dir[share->chunks[i]], NULL);
+	}
+	mutex_unlock(&r->dir_lock);
+}
+
+/**
+ * kvbm_registry_join - bring a store in
+ * @registry: the registry
+ * @count: slots of the store
+ * @share: its share, filled in; stays where it is until kvbm_registry_leave()
+ *
+ * Context: may sleep.
+ * Return: 0, -ENOMEM, -ENOSPC (capacity, or too many stores).
+ */
+int kvbm_registry_join(struct kvbm_registry *registry, u32 count,
+		       struct kvbm_share *share)
+{
+	int err;
+
+	share->count = count;
+	share->leaving = false;
+	share->nr_chunks = DIV_ROUND_UP(count, CHUNK_SIZE);
+	/* First, for it is cheap: whether there is room at all. */
+	err = join_member(registry, count, share);
+	if (err)
+		return err;
+	share->entries = kvbm_alloc(count, sizeof(*share->entries));
+	share->chunks = kvbm_alloc(share->nr_chunks, sizeof(*share->chunks));
+	if (!share->entries || !share->chunks) {
+		kvbm_free(share->chunks);
+		kvbm_free(share->entries);
+		part_member(registry, share);
+		return -ENOMEM;
+	}
+	enter_chunks(registry, share);
+	pool_add_share(registry, share);
+	return 0;
+}
+
+/* Move one entry of a leaving share, if it is in use, to another share. */
+static void move_entry(struct kvbm_registry *r, u32 index)
+{
+	struct kvbm_entry *e = entry_at(r, index), *to;
+	/* An entry of a leaving share is never used anew: the hash is stable. */
+	u32 bucket = bucket_of(r, &e->hash);
+	u32 *link, other;
+
+	spin_lock(stripe_of(r, bucket));
+	link = find_link(r, bucket, &e->hash);
+	if (*link == index) {
+		other = entry_get(r);
+		if (!WARN_ON_ONCE(other == KVBM_NIL)) {
+			to = entry_at(r, other);
+			to->hash = e->hash;
+			to->present = e->present;
+			to->next = e->next;
+			*link = other;
+			entry_put(r, index);
+		}
+	}
+	spin_unlock(stripe_of(r, bucket));
+}
+
+/**
+ * kvbm_registry_leave - take a store out
+ * @registry: the registry
+ * @share: its share; nothing of the store is present any more
+ *
+ * Entries of the share that hold hashes of other stores move to their shares.
+ *
+ * Context: may sleep.
+ */
+void kvbm_registry_leave(struct kvbm_registry *registry,
+			 struct kvbm_share *share)
+{
+	u32 i;
+
+	spin_lock(&registry->pool_lock);
+	share->leaving = true;
+	spin_unlock(&registry->pool_lock);
+	pool_del_share(registry, share);
+
+	/*
+	 * Whoever took an entry of this share from the pool did so under the
+	 * stripe where he will link it. Having held every stripe once, we know
+	 * that all of those are linked; more cannot come.
+	 */
+	for (i = 0; i <= registry->stripe_mask; i++) {
+		spin_lock(&registry->stripes[i].lock);
+		spin_unlock(&registry->stripes[i].lock);
+	}
+	for (i = 0; i < share->count; i++) {
+		move_entry(registry, share_index(share, i));
+		if (i % BATCH == 0)
+			kvbm_relax();
+	}
+
+	leave_chunks(registry, share);
+	part_member(registry, share);
+	kvbm_free(share->chunks);
+	kvbm_free(share->entries);
+}

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/*
+ * The inside of a store: what the files of the engine share.
+ */
+#ifndef KVBM_ENGINE_STORE_H
+#define KVBM_ENGINE_STORE_H
+
+#include "engine.h"
+#include "registry.h"
+#include "slot.h"
+
+/**
+ * struct kvbm_waiter - one call that waits for blocks; on its own stack
+ * @prev: in the queue
+ * @next: in the queue, or in the list of those to wake
+ * @holder: its session
+ * @count: blocks wanted
+ * @revived: Inactive blocks that the call matched, and gave back to wait
+ * @granted: blocks promised to it
+ * @ticket: its place in the order of arrival; 0 until it first queues
+ * @queued: is in the queue
+ * @err: why it waits in vain
+ * @event: signalled when it left the queue by the hand of another
+ *
+ * All but @event under the lock of the store.
+ */
+struct kvbm_waiter {
+	struct kvbm_waiter *prev;
+	struct kvbm_waiter *next;
+	struct kvbm_holder *holder;
+	u32 count;
+	u32 revived;
+	u32 granted;
+	u64 ticket;
+	bool queued;
+	int err;
+	struct kvbm_event event;
+};
+
+/**
+ * struct kvbm_store - slots, index, pools and counters of one manager
+ * @config: immutable, all defaults filled in
+ * @registry: immutable
+ * @share: of the registry's entries; immutable
+ * @key: secret of @buckets and of the holders' tables; immutable
+ * @mask: buckets - 1; immutable
+ * @slots: block_count of them; the contents under @lock
+ * @buckets: index by hash: first slot of each, Primary and Inactive ones;
+ *	under @lock
+ * @aux: aux_size bytes per slot. A block's are the business of the session that
+ *	holds it as Mutable, under its mutex; from Staged on they do not change
+ * @tag: id of the manager, for traces; immutable once published
+ * @notify: called without spinlocks when blocks became available, or on shutdown;
+ *	immutable once published
+ * @notify_arg: for @notify
+ * @large: held by an allocation of more than a chunk
+ * @lock: protects all below, and @slots and @buckets
+ * @shutdown: nothing but releases any more
+ * @free: the reset pool, first in first out
+ * @evictor: the inactive pool
+ * @promised: blocks of the two pools that were promised to a large allocation
+ *	or to waiters, and not taken yet
+ * @first_waiter: first come, first served
+ * @last_waiter: same, other end
+ * @last_ticket: given to a waiter
+ * @notified: counters.freed when @notify was last called
+ * @counters: all but the gauges that are derived when they are read
+ */
+struct kvbm_store {
+	struct kvbm_store_config config;
+	struct kvbm_registry *registry;
+	struct kvbm_share share;
+	struct kvbm_key key;
+	u32 mask;
+	struct kvbm_slot *slots;
+	u32 *buckets;
+	void *aux;
+	u64 tag;
+	void (*notify)(void *arg);
+	void *notify_arg;
+	struct mutex large;	/* see above */
+
+	spinlock_t lock ____cacheline_aligned_in_smp;
+	bool shutdown;
+	struct kvbm_slot_list free;
+	struct kvbm_evictor *evictor;
+	u32 promised;
+	struct kvbm_waiter *first_waiter;
+	struct kvbm_waiter *last_waiter;
+	u64 last_ticket;
+	u64 notified;
+	struct kvbm_counters counters;
+};
+
+static inline struct kvbm_token kvbm_slot_token(const struct kvbm_store *s, u32 id)
+{
+	return (struct kvbm_token){ .id = id, .gen = s->slots[id].gen };
+}
+
+/*
+ * Blocks that are not promised to anybody. Matches do not ask: they may take
+ * blocks that are.
+ */
+static inline u32 kvbm_store_available(const struct kvbm_store *s)
+{
+	u32 blocks = s->free.count + s->evictor->count;
+
+	lockdep_assert_held(&s->lock);
+	return blocks > s->promised ? blocks - s->promised : 0;
+}
+
+/* The Primary or Inactive slot of a hash, or KVBM_NIL. */
+static inline u32 kvbm_store_lookup(const struct kvbm_store *s,
+				    const struct kvbm_hash *hash)
+{
+	u32 id = s->buckets[kvbm_key_hash(&s->key, hash) & s->mask];
+
+	lockdep_assert_held(&s->lock);
+	while (id != KVBM_NIL && !kvbm_hash_equal(&s->slots[id].hash, hash))
+		id = s->slots[id].chain;
+	return id;
+}
+
+/*
+ * wait.c: unlock after blocks may have become available, and serve who waits.
+ */
+void kvbm_store_unlock(struct kvbm_store *s) __releases(&s->lock);
+int kvbm_store_claim(struct kvbm_store *s, u32 need, struct kvbm_allocation *a,
+		     struct kvbm_waiter *w);
+int kvbm_store_refuse(struct kvbm_store *s, struct kvbm_allocation *a,
+		      struct kvbm_waiter *w);
+int kvbm_store_wait(struct kvbm_store *s, struct kvbm_waiter *w,
+		    struct kvbm_allocation *a);
+void kvbm_store_unclaim(struct kvbm_store *s, struct kvbm_waiter *w);
+void kvbm_store_cancel_waiters(struct kvbm_store *s,
+			       const struct kvbm_holder *holder, int err);
+
+int kvbm_store_check_alive(struct kvbm_store *s);
+
+/* The transitions; each under the lock of the store. See store.c. */
+void kvbm_store_ref(struct kvbm_store *s, u32 id);
+void kvbm_store_unref(struct kvbm_store *s, u32 id, u64 refs,
+		      struct kvbm_release_hint hint);
+void kvbm_store_guard(struct kvbm_store *s, u32 id);
+void kvbm_store_unguard(struct kvbm_store *s, u32 id, u64 guards,
+			struct kvbm_release_hint hint);
+void kvbm_store_take(struct kvbm_store *s, u32 count, struct kvbm_allocation *a);
+void kvbm_store_count_allocation(struct kvbm_store *s,
+				 const struct kvbm_allocation *a);
+void kvbm_store_stage(struct kvbm_store *s, u32 id, const struct kvbm_hash *hash);
+void kvbm_store_unstage(struct kvbm_store *s, u32 id);
+void kvbm_store_drain_one(struct kvbm_store *s);
+u32 kvbm_store_register(struct kvbm_store *s, u32 id, u8 *kind);
+
+#endif /* KVBM_ENGINE_STORE_H */
