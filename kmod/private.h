@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The doors of the module: what its files share above the engine.
+ *
+ *	main.c		the module, its parameters
+ *	chardev.c	/dev/kvbm: open, close, and which ioctl is which
+ *	object.c	names, rights, ids and limits of registries and managers
+ *	registry.c	registries
+ *	manager.c	managers
+ *	session.c	a file bound to a manager
+ *	batch.c		ioctls of a session, which move arrays
+ *	call.c		the structure of an ioctl
+ *	uarray.c	arrays of user memory
+ *	abi.c		checks that need nothing but the argument
+ *
+ * Locks above those of the engine (engine/engine.h), outermost first:
+ *
+ *	file->bind_lock		mutex: the binding of a file
+ *	kvbm_objects_lock	mutex: the tables of registries and managers
+ *
+ * Registries and managers are built and taken down without kvbm_objects_lock:
+ * that can take a second, and nobody else shall wait for it.
+ */
+#ifndef KVBM_PRIVATE_H
+#define KVBM_PRIVATE_H
+
+#include <linux/cred.h>
+#include <linux/fs.h>
+#include <linux/kref.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/pid.h>
+#include <linux/uaccess.h>
+#include <linux/uidgid.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+#include <linux/xarray.h>
+
+#include "abi.h"
+#include "engine/engine.h"
+
+#undef pr_fmt
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+/* main.c: module parameters */
+extern unsigned int kvbm_max_registries;
+extern unsigned int kvbm_max_managers;
+u64 kvbm_bytes_limit(void);
+
+/**
+ * struct kvbm_ident - what registries and managers have in common
+ * @id: never used twice
+ * @name: empty for an anonymous manager
+ * @uid: owner
+ * @gid: group
+ * @mode: permission bits
+ *
+ * Immutable once published.
+ */
+struct kvbm_ident {
+	u64 id;
+	char name[KVBM_NAME_SIZE];
+	kuid_t uid;
+	kgid_t gid;
+	umode_t mode;
+};
+
+/**
+ * struct kvbm_registry_object - a registry, as users know it
+ * @ident: name and rights
+ * @ref: the table's, and one per manager
+ * @engine: immutable
+ * @capacity: immutable
+ * @schema: immutable
+ * @bytes: charged against the module's limit; immutable
+ * @in_names: in the list of taken names; under kvbm_objects_lock
+ * @managers: those that have a name here, unpublished ones included; under
+ *	kvbm_objects_lock
+ * @nr_managers: how many that are; under kvbm_objects_lock
+ * @live: bit of the store of each manager that has not been ended; under
+ *	kvbm_objects_lock
+ */
+struct kvbm_registry_object {
+	struct kvbm_ident ident;
+	struct kref ref;
+	struct kvbm_registry *engine;
+	u64 capacity;
+	u32 schema;
+	u64 bytes;
+	struct list_head in_names;
+	struct list_head managers;
+	u32 nr_managers;
+	u64 live;
+};
+
+/**
+ * struct kvbm_manager - a manager, as users know it
+ * @ident: name and rights
+ * @ref: the table's, and one per session
+ * @registry: referenced; immutable
+ * @store: of the engine; immutable once published
+ * @tier: immutable
+ * @flags: KVBM_MANAGER_*; immutable
+ * @linger_ms: immutable
+ * @bytes: charged against the module's limit; immutable
+ * @created_ns: immutable
+ * @pollers: who waits in poll(2) for blocks or the end
+ * @linger: ends a manager that nobody came back to; holds a reference while
+ *	pending
+ * @sessions: files bound to it; under kvbm_objects_lock
+ * @in_registry: in @registry->managers; under kvbm_objects_lock
+ */
+struct kvbm_manager {
+	struct kvbm_ident ident;
+	struct kref ref;
+	struct kvbm_registry_object *registry;
+	struct kvbm_store *store;
+	u32 tier;
+	u32 flags;
+	u32 linger_ms;
+	u64 bytes;
+	u64 created_ns;
+	wait_queue_head_t pollers;
+	struct delayed_work linger;
+	u32 sessions;
+	struct list_head in_registry;
+};
+
+/**
+ * struct kvbm_file - an open file of /dev/kvbm; bound, it is a session
+ * @may_write: it was opened for writing; immutable
+ * @bind_lock: serialises binding
+ * @manager: NULL until bound, then immutable; read with kvbm_file_manager()
+ * @rights: KVBM_BIND_*; immutable once bound
+ * @owner: KVBM_BIND_OWNED: the process; immutable once bound
+ * @threshold: see struct kvbm_set_threshold
+ * @holder: what the session holds
+ */
+struct kvbm_file {
+	bool may_write;
+	struct mutex bind_lock;	/* see above */
+	struct kvbm_manager *manager;
+	u32 rights;
+	struct pid *owner;
+	u32 threshold;
+	struct kvbm_holder holder;
+};
+
+/**
+ * struct kvbm_call - one ioctl on its way
+ * @abi: which
+ * @uarg: its structure in user memory
+ * @usize: size of that
+ * @arg: our copy
+ */
+struct kvbm_call {
+	const struct kvbm_abi_call *abi;
+	void __user *uarg;
+	u32 usize;
+	union kvbm_abi_arg *arg;
+};
+
+/* call.c */
+int kvbm_call_get(struct kvbm_call *call);
+int kvbm_call_put(const struct kvbm_call *call);
+
+/* chardev.c */
+extern const struct file_operations kvbm_fops;
+
+/* object.c */
+extern struct mutex kvbm_objects_lock;
+
+int kvbm_ident_init(struct kvbm_ident *ident, const char *name, u32 mode,
+		    u32 uid, u32 gid);
+bool kvbm_may(const struct kvbm_ident *ident, unsigned int mode);
+bool kvbm_is_owner(const struct kvbm_ident *ident);
+int kvbm_charge(u64 bytes);
+void kvbm_uncharge(u64 bytes);
+int kvbm_list_ids(struct kvbm_call *call, struct xarray *table,
+		  bool (*want)(const void *object, u64 registry));
+
+/* registry.c */
+struct kvbm_registry_object *kvbm_registry_find(u64 id, const char *name);
+void kvbm_registry_get(struct kvbm_registry_object *registry);
+void kvbm_registry_put(struct kvbm_registry_object *registry);
+void kvbm_registry_exit(void);
+int kvbm_registry_create(struct kvbm_file *file, struct kvbm_call *call);
+int kvbm_registry_query(struct kvbm_file *file, struct kvbm_call *call);
+int kvbm_registry_list(struct kvbm_file *file, struct kvbm_call *call);
+int kvbm_registry_destroy(struct kvbm_file *file, struct kvbm_call *call);
+
+/* manager.c */
+int kvbm_manager_init(void);
+void kvbm_manager_exit(void);
+struct kvbm_manager *kvbm_manager_bind(u64 id, unsigned int mode);
+void kvbm_manager_bind_again(struct kvbm_manager *manager);
+void kvbm_manager_unbind(struct kvbm_manager *manager);
+int kvbm_get_presence(struct kvbm_file *file, struct kvbm_call *call);
+int kvbm_manager_create(struct kvbm_file *file, struct kvbm_call *call);
+int kvbm_manager_query(struct kvbm_file *file, struct kvbm_call *call);
+int kvbm_manager_list(struct kvbm_file *file, struct kvbm_call *call);
+int kvbm_manager_destroy(struct kvbm_file *file, struct kvbm_call *call);
+int kvbm_manager_stats(struct kvbm_file *file, struct kvbm_call *call);
+int kvbm_manager_check(struct kvbm_file *file, struct kvbm_call *call);
+int kvbm_manager_dump(struct kvbm_file *file, struct kvbm_call *call);
+
+/* session.c */
+struct kvbm_file *kvbm_file_alloc(bool may_write);
+void kvbm_file_free(struct kvbm_file *file);
+int kvbm_file_bind_new(struct kvbm_file *file, struct kvbm_manager *manager,
+		       u32 flags);
+int kvbm_bind(struct kvbm_file *file, struct kvbm_call *call);
+int kvbm_session_open(struct kvbm_file *file, struct kvbm_call *call);
+int kvbm_set_threshold(struct kvbm_file *file, struct kvbm_call *call);
+void kvbm_session_owner_died(struct kvbm_file *file);
+void kvbm_session_end(struct kvbm_file *file);
+
+/* The manager of a file, or NULL; a bound file stays bound to it. */
+static inline struct kvbm_manager *kvbm_file_manager(struct kvbm_file *file)
+{
+	/* Pairs with kvbm_bind(): rights and holder are set before. */
+	return smp_load_acquire(&file->manager);
+}
+
+/* batch.c */
+int kvbm_batch_allocate(struct kvbm_file *file, struct kvbm_call *call);
+int kvbm_batch_acquire(struct kvbm_file *file, struct kvbm_call *call);
+int kvbm_batch_stage(struct kvbm_file *file, struct kvbm_call *call);
+int kvbm_batch_register(struct kvbm_file *file, struct kvbm_call *call);
+int kvbm_batch_stage_register(struct kvbm_file *file, struct kvbm_call *call);
+int kvbm_batch_match(struct kvbm_file *file, struct kvbm_call *call);
+int kvbm_batch_tokens(struct kvbm_file *file, struct kvbm_call *call);
+int kvbm_batch_upgrade(struct kvbm_file *file, struct kvbm_call *call);
+int kvbm_batch_drain(struct kvbm_file *file, struct kvbm_call *call);
+int kvbm_batch_holdings(struct kvbm_file *file, struct kvbm_call *call);
+
+#endif /* KVBM_PRIVATE_H */
