@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/*
+ * The in-process backend: a namespace of registries and managers, and files
+ * that use it.
+ */
+#ifndef KVBM_LIB_INPROC_H
+#define KVBM_LIB_INPROC_H
+
+#include <linux/kvbm.h>
+
+#include "engine/engine.h"
+
+struct kvbm_ns;
+
+static inline void *kvbm_user(u64 address)
+{
+	return (void *)(uintptr_t)address;
+}
+
+/* The one bad pointer that can be told from a good one. */
+static inline bool kvbm_user_bad(u64 address, u32 count)
+{
+	return count && !address;
+}
+
+/**
+ * struct kvbm_ns_manager - one manager
+ * @next: next one of the namespace, by rising id
+ * @attr: as created; owner and group filled in
+ * @id: never used twice
+ * @registry: that it belongs to
+ * @store: the blocks
+ * @created_ns: CLOCK_MONOTONIC
+ * @refs: the name, sessions, calls at work; under the lock of the namespace
+ * @sessions: files that are bound to it; under the lock of the namespace
+ * @ends_ns: when it ends for want of sessions, 0 while that is not to come;
+ *	under the lock of the namespace
+ */
+struct kvbm_ns_manager {
+	struct kvbm_ns_manager *next;
+	struct kvbm_manager_create attr;
+	u64 id;
+	struct kvbm_ns_registry *registry;
+	struct kvbm_store *store;
+	u64 created_ns;
+	u32 refs;
+	u32 sessions;
+	u64 ends_ns;
+};
+
+/* Every file of a namespace has a reference; the last one frees everything. */
+struct kvbm_ns *kvbm_ns_alloc(void);
+struct kvbm_ns *kvbm_ns_get(struct kvbm_ns *ns);
+void kvbm_ns_put(struct kvbm_ns *ns);
+
+/* A manager that has its name still, or NULL. */
+struct kvbm_ns_manager *kvbm_ns_manager_get(struct kvbm_ns *ns, u64 id);
+void kvbm_ns_manager_put(struct kvbm_ns *ns, struct kvbm_ns_manager *m);
+/* The same, counted as a session; anonymous ones are not found. */
+struct kvbm_ns_manager *kvbm_ns_bind(struct kvbm_ns *ns, u64 id);
+/* For who has a reference already. */
+void kvbm_ns_bind_again(struct kvbm_ns *ns, struct kvbm_ns_manager *m);
+void kvbm_ns_unbind(struct kvbm_ns *ns, struct kvbm_ns_manager *m);
+
+u64 kvbm_ns_clock(void);
+
+/*
+ * The calls; arguments passed their checks. @bound: the file's manager, or NULL;
+ * with @bind_flags a new manager is bound, and is the caller's in @bound.
+ */
+int kvbm_ns_registry_create(struct kvbm_ns *ns, struct kvbm_registry_create *a);
+int kvbm_ns_registry_query(struct kvbm_ns *ns, struct kvbm_registry_query *a);
+int kvbm_ns_registry_list(struct kvbm_ns *ns, struct kvbm_list *a);
+int kvbm_ns_registry_destroy(struct kvbm_ns *ns, const struct kvbm_destroy *a);
+int kvbm_ns_manager_create(struct kvbm_ns *ns, struct kvbm_ns_manager **bound,
+			   struct kvbm_manager_create *a);
+int kvbm_ns_manager_query(struct kvbm_ns *ns, struct kvbm_ns_manager *bound,
+			  struct kvbm_manager_query *a);
+int kvbm_ns_manager_list(struct kvbm_ns *ns, struct kvbm_list *a);
+int kvbm_ns_manager_destroy(struct kvbm_ns *ns, const struct kvbm_destroy *a);
+int kvbm_ns_presence(struct kvbm_ns *ns, struct kvbm_ns_manager *bound,
+		     const struct kvbm_presence *a);
+
+#endif /* KVBM_LIB_INPROC_H */
