@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+/*
+ * Numbers of the ABI in words.
+ */
+#include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
+
+#include "ctl.h"
+#include "output.h"
+
+static const char *or_unknown(const char *word)
+{
+	return word ? word : "?";
+}
+
+const char *schema_word(uint32_t schema)
+{
+	switch (schema) {
+	case KVBM_SCHEMA_PLH:
+		return "plh";
+	case KVBM_SCHEMA_OPAQUE:
+		return "opaque";
+	default:
+		return "?";
+	}
+}
+
+const char *duplication_word(uint32_t duplication)
+{
+	switch (duplication) {
+	case KVBM_DUP_ALLOW:
+		return "allow";
+	case KVBM_DUP_REJECT:
+		return "reject";
+	default:
+		return "?";
+	}
+}
+
+const char *tier_word(uint32_t tier)
+{
+	return or_unknown(kvbm_tier_name(tier));
+}
+
+const char *policy_word(uint32_t policy)
+{
+	return or_unknown(kvbm_policy_name(policy));
+}
+
+const char *user_word(uint32_t uid)
+{
+	static char number[16];
+	const struct passwd *user = getpwuid(uid);
+
+	snprintf(number, sizeof(number), "%u", uid);
+	return user ? user->pw_name : number;
+}
+
+const char *group_word(uint32_t gid)
+{
+	static char number[16];
+	const struct group *group = getgrgid(gid);
+
+	snprintf(number, sizeof(number), "%u", gid);
+	return group ? group->gr_name : number;
+}
+
+void rights_json(json_t *json, uint32_t uid, uint32_t gid, uint32_t mode)
+{
+	char text[8];
+
+	snprintf(text, sizeof(text), "%04o", mode & KVBM_MODE_MASK);
+	set_number(json, "uid", uid);
+	set_number(json, "gid", gid);
+	set_word(json, "mode", text);
+}
