@@ -1,0 +1,90 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Is the ABI what it was, on every kind of program? As TAP.
+#
+# usage: INCLUDE=DIR check.sh
+#
+# INCLUDE is where linux/kvbm.h is found, by default that of this tree. After a
+# change that is meant: make -C selftests/abi update
+#
+# shellcheck disable=SC2317	# the checks are called by name
+set -uo pipefail
+
+cd "$(dirname "$0")" || exit 1
+include=${INCLUDE:-../../uapi}
+
+../../scripts/deps.sh abi || exit 1
+
+n=0 failed=0
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+check() {
+	local name=$1 result=ok
+
+	shift
+	n=$((n + 1))
+	"$@" >"$work/out" 2>&1 </dev/null || { result='not ok'; failed=1; }
+	echo "$result $n abi: $name"
+	[ "$result" = ok ] || sed 's/^/# /' "$work/out"
+}
+
+as_kept() {
+	[ -s "$work/dump" ] || { cat "$work/dump.err"; return 1; }
+	diff -u --label kept --label now abi.dump "$work/dump" && return
+	echo "If that is meant: make -C selftests/abi update"
+	return 1
+}
+
+# Only what is in abi_structs.c is compared.
+none_left_out() {
+	sed -n 's/^struct \(kvbm_[a-z_]*\) {$/struct \1/p' "$include"/linux/kvbm*.h |
+		sort >"$work/declared"
+	grep '^struct ' "$work/dump" | sort >"$work/dumped"
+	[ -s "$work/declared" ] && diff "$work/declared" "$work/dumped"
+}
+
+no_holes() {
+	[ -s "$work/dump" ] || return 1
+	awk '/^struct / { name = $2 }
+	     /^\tBAD / { $1 = ""; print name ":" $0; bad = 1 }
+	     END { exit bad }' "$work/dump"
+}
+
+# Every header alone, then all that they are made of. C90 without -pedantic:
+# like other headers of the kernel, these end a list of enumerators in a comma.
+compiles() {
+	local compiler=$1 language=$2 h
+
+	shift 2
+	for h in "$include"/linux/*.h; do
+		"$compiler" "$@" -Wall -Wextra -Wpadded -Werror -fsyntax-only \
+			-I"$include" -x "$language" "$h" || return 1
+	done
+}
+
+same_in_32_bits() {
+	./dump.sh -m32 "$include" >"$work/dump32" || return 1
+	[ -s "$work/dump32" ] || return 1
+	# The constants follow the structures.
+	sed '/^KVBM_/,$d' "$work/dump" | diff -u --label 64 --label 32 - "$work/dump32"
+}
+
+./dump.sh "$include" >"$work/dump" 2>"$work/dump.err"
+
+echo "TAP version 13"
+echo "1..7"
+check "structures and constants are as kept" as_kept
+check "every structure is in the dump" none_left_out
+check "no holes, no padding" no_holes
+check "headers in C90" compiles gcc c -std=c90
+check "headers in C11, pedantic" compiles gcc c -std=c11 -pedantic
+check "headers in C++17, pedantic" compiles g++ c++ -std=c++17 -pedantic
+if echo 'int x;' | gcc -m32 -x c -c -o /dev/null - 2>/dev/null; then
+	check "structures in 32-bit programs" same_in_32_bits
+else
+	n=$((n + 1))
+	echo "ok $n abi: structures in 32-bit programs # SKIP gcc -m32 does not work"
+fi
+exit $failed

@@ -1,0 +1,164 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0 OR MIT
+#
+# What the compiler and the linker see of libkvbm: the header in C and C++,
+# guards of the wrong type, the exported names, an installed copy. As TAP.
+#
+# usage: OUT=DIR ./compile_test.sh
+#
+# shellcheck disable=SC2317	# the checks are called by name
+set -uo pipefail
+
+cd "$(dirname "$0")" || exit 1
+top=../..
+out=${OUT:-$top/build/selftests-user}/compile
+CC=${CC:-cc} CXX=${CXX:-c++}
+include=(-I"$top/uapi" -I"$top/lib/include")
+n=0 failed=0
+rm -rf "$out"
+mkdir -p "$out"
+
+# check NAME COMMAND...: fails if COMMAND fails, and shows what it said.
+check() {
+	local name=$1 result=ok
+
+	shift
+	n=$((n + 1))
+	"$@" >"$out/log" 2>&1 </dev/null || { result='not ok'; failed=1; }
+	echo "$result $n $name"
+	[ "$result" = ok ] || head -n 20 "$out/log" | sed 's/^/# /'
+}
+
+header() {
+	"$@" -Wall -Wextra -Werror -fsyntax-only "${include[@]}" \
+		"$top/lib/include/kvbm/kvbm.h"
+}
+
+# A function that has one of everything.
+program() {
+	cat <<-END
+	#include <kvbm/kvbm.h>
+	int f(struct kvbm_session *s, struct kvbm_mutable *mut,
+	      struct kvbm_complete *com, struct kvbm_immutable *imm,
+	      struct kvbm_hash *h, struct kvbm_token *tok,
+	      struct kvbm_acquired *got);
+	int f(struct kvbm_session *s, struct kvbm_mutable *mut,
+	      struct kvbm_complete *com, struct kvbm_immutable *imm,
+	      struct kvbm_hash *h, struct kvbm_token *tok,
+	      struct kvbm_acquired *got)
+	{
+		(void)s; (void)mut; (void)com; (void)imm; (void)h; (void)tok;
+		(void)got;
+		$1
+		return 0;
+	}
+	END
+}
+
+# refuses COMPILER STATEMENT GOOD BAD: with ARG as GOOD it must compile, so that
+# BAD is refused for being BAD and for nothing else.
+refuses() {
+	local compiler=$1 language=c
+
+	[ "$compiler" != "$CXX" ] || language=c++
+	program "$2" >"$out/program"
+	"$compiler" -x "$language" -fsyntax-only "${include[@]}" -DARG="$3" \
+		"$out/program" || return 1
+	! "$compiler" -x "$language" -fsyntax-only "${include[@]}" -DARG="$4" \
+		"$out/program"
+}
+
+# The functions that the header declares, one a line.
+declared() {
+	$CC -E -P "${include[@]}" "$top/lib/include/kvbm/kvbm.h" |
+		grep -v 'static inline' | grep -oE '\bkvbm_[a-z_]+\(' | tr -d '(' |
+		grep -v '^kvbm_scope_' | sort -u
+}
+
+exports() {
+	nm -D --defined-only "$out/plain/lib/libkvbm.so" |
+		sed -n 's/.* \(kvbm_[a-z_]*\)@@KVBM_0\.1$/\1/p' | sort -u >"$out/exported"
+	declared >"$out/declared"
+	diff "$out/declared" "$out/exported" || return 1
+	# And nothing that is not of the interface.
+	! nm -D --defined-only "$out/plain/lib/libkvbm.so" |
+		grep -v -e '@@KVBM_0\.1$' -e ' A KVBM_0\.1$'
+}
+
+build() {
+	make -s -C "$top/lib" BUILDDIR="$(realpath "$out")/plain" SANITIZE= CFLAGS=-O1
+}
+
+# A program of a user, who has nothing but what was installed.
+installed() {
+	local root
+
+	root=$(realpath "$out")/root
+	make -s -C "$top/lib" BUILDDIR="$(realpath "$out")/plain" SANITIZE= \
+		CFLAGS=-O1 PREFIX=/opt/kvbm DESTDIR="$root" install || return 1
+	sed "s|^prefix=|&$root|; s|=/opt|=$root/opt|" \
+		"$root/opt/kvbm/lib/pkgconfig/libkvbm.pc" >"$out/libkvbm.pc"
+	cat >"$out/user.c" <<-'END'
+	#include <kvbm/kvbm.h>
+	int main(void)
+	{
+		struct kvbm *kvbm;
+		struct kvbm_info info;
+		int err = kvbm_open("inproc:", &kvbm);
+
+		if (!err)
+			err = kvbm_info(kvbm, &info);
+		if (err)
+			return 1;
+		kvbm_close(kvbm);
+		return !info.out_version;
+	}
+	END
+	grep -q '^Version: 0\.1\.0$' "$out/libkvbm.pc" || return 1
+	$CC -o "$out/user" "$out/user.c" -I"$root/opt/kvbm/include" \
+		-L"$root/opt/kvbm/lib" -lkvbm || return 1
+	readelf -d "$out/user" | grep -q 'NEEDED.*libkvbm\.so\.0\]' || return 1
+	LD_LIBRARY_PATH=$root/opt/kvbm/lib "$out/user" || return 1
+	$CC -o "$out/user" "$out/user.c" -I"$root/opt/kvbm/include" \
+		"$root/opt/kvbm/lib/libkvbm.a" -pthread || return 1
+	"$out/user"
+}
+
+echo 'TAP version 13'
+for std in gnu99 c11 c17 gnu17; do
+	check "header in $std" header "$CC" -x c -std=$std
+done
+for std in c++11 c++17 c++20; do
+	check "header in $std" header "$CXX" -x c++ -std=$std
+done
+
+while IFS='|' read -r name statement good bad; do
+	for compiler in "$CC" "$CXX"; do
+		# _Generic and scopes are for C.
+		[[ $compiler = "$CC" || ! $statement =~ kvbm_release\(|SCOPE ]] || continue
+		check "$compiler refuses: $name" refuses "$compiler" "$statement" "$good" "$bad"
+	done
+done <<'END'
+stage an immutable|return kvbm_stage(s, 1, ARG, h, 16, com);|mut|imm
+stage a complete|return kvbm_stage(s, 1, ARG, h, 16, com);|mut|com
+stage into an immutable|return kvbm_stage(s, 1, mut, h, 16, ARG);|com|imm
+register a mutable|return kvbm_register(s, 1, ARG, imm, NULL);|com|mut
+register an immutable|return kvbm_register(s, 1, ARG, imm, NULL);|com|imm
+register into a mutable|return kvbm_register(s, 1, com, ARG, NULL);|imm|mut
+stage and register an immutable|return kvbm_stage_register(s, 1, ARG, h, 16, imm, NULL, NULL);|mut|imm
+match into a mutable|return kvbm_match(s, 1, h, ARG);|imm|mut
+allocate a complete|return kvbm_allocate(s, 1, ARG, h, NULL);|mut|com
+acquire, matched into a mutable|return kvbm_acquire(s, h, 1, 1, ARG, mut, h, got);|imm|mut
+acquire, fresh into an immutable|return kvbm_acquire(s, h, 1, 1, imm, ARG, h, got);|mut|imm
+release an immutable as a mutable|return kvbm_release_mutable(s, 1, ARG, KVBM_NO_HINT);|mut|imm
+release a token|return kvbm_release(s, 1, ARG);|mut|tok
+release a hash|return kvbm_release(s, 1, ARG);|imm|h
+a scope of another type|KVBM_SCOPE(complete, x, s, 1, ARG);|com|imm
+compare guards|return ARG;|mut[0].token.id == mut[1].token.id|mut[0] == mut[1]
+END
+
+check 'the library builds without sanitizers' build
+check 'exports are what the header declares' exports
+check 'a program with the installed library' installed
+echo "1..$n"
+exit $failed

@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the selftests share: one function per ioctl, which returns 0 or
+ * -errno, and a registry with one manager to work on.
+ */
+#ifndef KVBM_UTIL_H
+#define KVBM_UTIL_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <linux/kvbm.h>
+
+#define KVBM_DEV	"/dev/kvbm"
+#define BLOCK_SIZE	16
+#define ALL_RIGHTS	(KVBM_BIND_READ | KVBM_BIND_WRITE)
+
+static inline uint64_t ptr(const void *p)
+{
+	return (uintptr_t)p;
+}
+
+static inline int kv(int fd, unsigned long cmd, void *arg)
+{
+	return ioctl(fd, cmd, arg) ? -errno : 0;
+}
+
+static inline int kv_open(void)
+{
+	return open(KVBM_DEV, O_RDWR | O_CLOEXEC);
+}
+
+static inline uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
+}
+
+static inline void registry_init(struct kvbm_registry_create *a, const char *name)
+{
+	memset(a, 0, sizeof(*a));
+	a->size = sizeof(*a);
+	snprintf(a->name, sizeof(a->name), "%s", name);
+	a->mode = 0660;
+	a->uid = KVBM_ID_CALLER;
+	a->gid = KVBM_ID_CALLER;
+	a->capacity = 1 << 20;
+}
+
+static inline void manager_init(struct kvbm_manager_create *a, uint64_t registry,
+				const char *name, uint32_t blocks)
+{
+	memset(a, 0, sizeof(*a));
+	a->size = sizeof(*a);
+	a->registry = registry;
+	snprintf(a->name, sizeof(a->name), "%s", name);
+	a->tier = KVBM_TIER_G1;
+	a->block_size = BLOCK_SIZE;
+	a->block_count = blocks;
+	a->policy = KVBM_POLICY_LRU;
+	a->mode = 0660;
+	a->uid = KVBM_ID_CALLER;
+	a->gid = KVBM_ID_CALLER;
+	a->linger_ms = KVBM_LINGER_FOREVER;
+}
+
+static inline int kv_destroy(int fd, unsigned long cmd, uint64_t id, uint32_t flags)
+{
+	struct kvbm_destroy a = { .size = sizeof(a), .flags = flags, .id = id };
+
+	return kv(fd, cmd, &a);
+}
+
+static inline int kv_bind(int fd, uint64_t id, uint32_t flags)
+{
+	struct kvbm_bind a = { .size = sizeof(a), .flags = flags, .id = id };
+
+	return kv(fd, KVBM_BIND, &a);
+}
+
+/* A new session, or -errno. */
+static inline int kv_session(uint64_t manager, uint32_t flags)
+{
+	int fd = kv_open();
+	int err;
+
+	if (fd < 0)
+		return -errno;
+	err = kv_bind(fd, manager, flags);
+	if (err) {
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+static inline int kv_allocate(int fd, uint32_t n, struct kvbm_token *tokens,
+			      struct kvbm_hash *evicted, uint32_t *nr_evicted)
+{
+	struct kvbm_allocate a = {
+		.size = sizeof(a),
+		.count = n,
+		.tokens = ptr(tokens),
+		.evicted = ptr(evicted),
+	};
+	int err = kv(fd, KVBM_ALLOCATE, &a);
+
+	if (nr_evicted)
+		*nr_evicted = a.out_evicted;
+	return err;
+}
+
+static inline int kv_stage(int fd, uint32_t n, const struct kvbm_token *tokens,
+			   const struct kvbm_hash *hashes)
+{
+	struct kvbm_stage a = {
+		.size = sizeof(a),
+		.count = n,
+		.block_size = BLOCK_SIZE,
+		.tokens = ptr(tokens),
+		.hashes = ptr(hashes),
+	};
+
+	return kv(fd, KVBM_STAGE, &a);
+}
+
+static inline int kv_register(int fd, uint32_t n, struct kvbm_token *tokens,
+			      uint8_t *kinds)
+{
+	struct kvbm_register a = {
+		.size = sizeof(a),
+		.count = n,
+		.tokens = ptr(tokens),
+		.out_tokens = ptr(tokens),
+		.out_kinds = ptr(kinds),
+	};
+
+	return kv(fd, KVBM_REGISTER, &a);
+}
+
+static inline int kv_match(int fd, uint32_t n, const struct kvbm_hash *hashes,
+			   struct kvbm_token *tokens, uint32_t *matched)
+{
+	struct kvbm_match a = {
+		.size = sizeof(a),
+		.count = n,
+		.hashes = ptr(hashes),
+		.tokens = ptr(tokens),
+	};
+	int err = kv(fd, KVBM_MATCH, &a);
+
+	*matched = a.out_count;
+	return err;
+}
+
+static inline int kv_release(int fd, uint32_t n, const struct kvbm_token *tokens)
+{
+	struct kvbm_release a = {
+		.size = sizeof(a),
+		.count = n,
+		.tokens = ptr(tokens),
+	};
+
+	return kv(fd, KVBM_RELEASE, &a);
+}
+
+static inline int kv_tokens(int fd, unsigned long cmd, uint32_t flags, uint32_t n,
+			    const struct kvbm_token *tokens)
+{
+	struct kvbm_tokens a = {
+		.size = sizeof(a),
+		.flags = flags,
+		.count = n,
+		.tokens = ptr(tokens),
+	};
+
+	return kv(fd, cmd, &a);
+}
+
+static inline int kv_acquire(int fd, uint32_t nr_hashes, uint32_t count,
+			     const struct kvbm_hash *h, struct kvbm_token *t,
+			     struct kvbm_acquire *a)
+{
+	memset(a, 0, sizeof(*a));
+	a->size = sizeof(*a);
+	a->nr_hashes = nr_hashes;
+	a->count = count;
+	a->hashes = ptr(h);
+	a->tokens = ptr(t);
+	return kv(fd, KVBM_ACQUIRE, a);
+}
+
+static inline int kv_counters(int fd, uint64_t id, struct kvbm_counters *out)
+{
+	struct kvbm_manager_stats a = { .size = sizeof(a), .id = id };
+	int err = kv(fd, KVBM_MANAGER_STATS, &a);
+
+	*out = a.out;
+	return err;
+}
+
+static inline int kv_dump(int fd, uint64_t id, uint32_t start, uint32_t count,
+			  struct kvbm_slot_info *slots)
+{
+	struct kvbm_manager_dump a = {
+		.size = sizeof(a),
+		.id = id,
+		.slots = ptr(slots),
+		.start = start,
+		.count = count,
+	};
+	int err = kv(fd, KVBM_MANAGER_DUMP, &a);
+
+	return err ?: (int)a.out_count;
+}
+
+/* 0 when the store is sound, the first error it has, or -errno. */
+static inline int kv_check(int fd, uint64_t id)
+{
+	struct kvbm_manager_check a = { .size = sizeof(a), .id = id };
+	int err = kv(fd, KVBM_MANAGER_CHECK, &a);
+
+	if (err)
+		return err;
+	return a.out.errors ? (int)a.out.first_error : 0;
+}
+
+/*
+ * A valid hash of chain @chain at @position; parents and children belong
+ * together.
+ */
+static inline struct kvbm_hash kv_hash(uint32_t chain, uint32_t position)
+{
+	uint32_t mode = position < 1u << 8 ? 0 : position < 1u << 16 ? 1 : 2;
+	uint32_t bits = 54 - 8 * mode;
+	uint64_t salt = (chain + 1) * 0x9e3779b97f4a7c15ull;
+	uint64_t current = (position + 1) * 0xbf58476d1ce4e5b9ull ^ salt;
+	uint64_t parent = position ? position * 0xbf58476d1ce4e5b9ull ^ salt : 0;
+	struct kvbm_hash h;
+
+	h.hi = (uint64_t)mode << 62 | (uint64_t)position << bits |
+	       current >> (64 - bits);
+	h.lo = current << bits | (parent & ((1ull << bits) - 1));
+	return h;
+}
+
+static inline void kv_hashes(struct kvbm_hash *h, uint32_t chain, uint32_t n)
+{
+	uint32_t i;
+
+	for (i = 0; i < n; i++)
+		h[i] = kv_hash(chain, i);
+}
+
+/* Allocate, stage and register a chain; guards stay in @tokens. */
+static inline int kv_fill(int fd, uint32_t chain, uint32_t n,
+			  struct kvbm_token *tokens)
+{
+	struct kvbm_hash *hashes = calloc(n, sizeof(*hashes));
+	int err;
+
+	if (!hashes)
+		return -ENOMEM;
+	kv_hashes(hashes, chain, n);
+	err = kv_allocate(fd, n, tokens, NULL, NULL);
+	if (!err)
+		err = kv_stage(fd, n, tokens, hashes);
+	if (!err)
+		err = kv_register(fd, n, tokens, NULL);
+	free(hashes);
+	return err;
+}
+
+/**
+ * struct kv_world - a registry with a manager and a session
+ * @fd: control file
+ * @session: bound to @manager
+ */
+struct kv_world {
+	int fd;
+	int session;
+	uint64_t registry;
+	uint64_t manager;
+};
+
+static inline int kv_world_make(struct kv_world *w, uint32_t blocks, uint32_t dup)
+{
+	struct kvbm_registry_create r;
+	struct kvbm_manager_create m;
+	char name[32];
+	int err;
+
+	w->fd = kv_open();
+	if (w->fd < 0)
+		return -errno;
+	snprintf(name, sizeof(name), "test-%d", getpid());
+	registry_init(&r, name);
+	err = kv(w->fd, KVBM_REGISTRY_CREATE, &r);
+	if (err)
+		return err;
+	w->registry = r.out_id;
+	manager_init(&m, r.out_id, "m", blocks);
+	m.duplication = dup;
+	err = kv(w->fd, KVBM_MANAGER_CREATE, &m);
+	if (err)
+		return err;
+	w->manager = m.out_id;
+	w->session = kv_session(w->manager, ALL_RIGHTS);
+	return w->session < 0 ? w->session : 0;
+}
+
+static inline int kv_world_end(struct kv_world *w)
+{
+	int err;
+
+	close(w->session);
+	err = kv_check(w->fd, w->manager);
+	if (!err)
+		err = kv_destroy(w->fd, KVBM_MANAGER_DESTROY, w->manager, 0);
+	if (!err)
+		err = kv_destroy(w->fd, KVBM_REGISTRY_DESTROY, w->registry, 0);
+	close(w->fd);
+	return err;
+}
+
+#endif /* KVBM_UTIL_H */
