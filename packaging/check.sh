@@ -1,0 +1,210 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Does installing put the right things in the right places, does it all work
+# from there, and does DKMS build the module? As TAP. Everything happens in a
+# temporary directory.
+#
+# usage: packaging/check.sh
+#
+# shellcheck disable=SC2317	# the checks are called by name
+set -uo pipefail
+
+cd "$(dirname "$0")/.." || exit 1
+unset MAKEFLAGS MFLAGS MAKELEVEL DESTDIR PREFIX
+
+scripts/deps.sh build vm packaging || exit 1
+
+version=$(sed -n 's/^#define KVBM_VERSION_STRING[[:space:]]*"\(.*\)"/\1/p' kmod/version.h)
+major=${version%%.*}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+root=$work/root
+
+n=0 failed=0
+check() {
+	local name=$1 result=ok
+
+	shift
+	n=$((n + 1))
+	"$@" >"$work/out" 2>&1 </dev/null || { result='not ok'; failed=1; }
+	echo "$result $n packaging: $name"
+	[ "$result" = ok ] || sed 's/^/# /' "$work/out"
+}
+
+files() { (cd "$1" && find . ! -type d | sed 's/^\.//' | LC_ALL=C sort); }
+
+right_places() {
+	make -s install DESTDIR="$root" || return 1
+	files "$root" >"$work/found"
+	LC_ALL=C sort >"$work/wanted" <<-EOT
+	/usr/local/bin/kvbm-replay
+	/usr/local/bin/kvbm-run
+	/usr/local/bin/kvbmctl
+	/usr/local/include/kvbm/kvbm.h
+	/usr/local/include/linux/kvbm.h
+	/usr/local/include/linux/kvbm_types.h
+	/usr/local/lib/libkvbm.a
+	/usr/local/lib/libkvbm.so
+	/usr/local/lib/libkvbm.so.$major
+	/usr/local/lib/libkvbm.so.$version
+	/usr/local/lib/modprobe.d/kvbm.conf
+	/usr/local/lib/modules-load.d/kvbm.conf
+	/usr/local/lib/pkgconfig/libkvbm.pc
+	/usr/local/lib/sysusers.d/kvbm.conf
+	/usr/local/lib/udev/rules.d/60-kvbm.rules
+	/usr/local/share/man/man1/kvbm-replay.1
+	/usr/local/share/man/man1/kvbm-run.1
+	/usr/local/share/man/man3/libkvbm.3
+	/usr/local/share/man/man4/kvbm.4
+	/usr/local/share/man/man8/kvbmctl.8
+	EOT
+	diff -u --label wanted --label installed "$work/wanted" "$work/found"
+}
+
+# The other prefix that matters, after a build for the first one.
+prefix_is_followed() {
+	make -s install DESTDIR="$work/usr" PREFIX=/usr \
+		LIBDIR=/usr/lib/somewhere || return 1
+	files "$work/usr" | grep -v '^/usr/' && return 1
+	grep -x 'prefix=/usr' "$work/usr/usr/lib/somewhere/pkgconfig/libkvbm.pc"
+}
+
+# With nothing but what was installed and what pkg-config says.
+a_program_builds() {
+	local flags
+
+	cat >"$work/program.c" <<-'EOT'
+	#include <stdio.h>
+	#include <kvbm/kvbm.h>
+
+	int main(void)
+	{
+		struct kvbm_info info;
+		struct kvbm *kvbm;
+
+		if (kvbm_open("inproc:", &kvbm) || kvbm_info(kvbm, &info))
+			return 1;
+		printf("%u.%u.%u\n", info.out_version >> 16,
+		       info.out_version >> 8 & 255, info.out_version & 255);
+		kvbm_close(kvbm);
+		return 0;
+	}
+	EOT
+	flags=$(PKG_CONFIG_SYSROOT_DIR=$root PKG_CONFIG_LIBDIR=$root/usr/local/lib/pkgconfig \
+		pkg-config --cflags --libs libkvbm) || return 1
+	# shellcheck disable=SC2086	# flags are words
+	gcc -Wall -Werror "$work/program.c" $flags -o "$work/program" || return 1
+	[ "$(LD_LIBRARY_PATH=$root/usr/local/lib "$work/program")" = "$version" ]
+}
+
+tools_run() {
+	local program
+
+	for program in "$root"/usr/local/bin/*; do
+		(cd / && env -u LD_LIBRARY_PATH "$program" --help) || return 1
+		ldd "$program" | grep libkvbm | grep -F "$root" || return 1
+	done
+}
+
+# The rule gives the device to a group that nobody else makes.
+group_exists() {
+	local group
+
+	group=$(sed -n 's/.*GROUP="\([^"]*\)".*/\1/p' packaging/60-kvbm.rules)
+	[ -n "$group" ] && grep "^g $group " packaging/kvbm.sysusers
+}
+
+nothing_is_left() {
+	make -s uninstall DESTDIR="$root" || return 1
+	[ -z "$(files "$root")" ] || { files "$root"; return 1; }
+}
+
+# What DKMS has on this machine, to see that it stays so.
+on_host() { ls -d /usr/src/kvbm* /var/lib/dkms/* /lib/modules/*/updates 2>/dev/null || true; }
+
+# Without words about keys it would make some in /var/lib/dkms.
+with_dkms() {
+	mok_signing_key=$work/mok.key mok_certificate=$work/mok.pub \
+		dkms "$@" --dkmstree "$work/dkms" --sourcetree "$root/usr/src" \
+		--installtree "$work/modules"
+}
+
+dkms_sources() {
+	make -s dkms DESTDIR="$root" || return 1
+	mkdir -p "$work/dkms"
+	with_dkms add "kvbm/$version" && with_dkms status
+}
+
+dkms_builds() {
+	local KRELEASE='' KDIR='' vars
+
+	vars=$(scripts/kernel.sh "$1") || return 1
+	eval "$vars"
+	with_dkms build "kvbm/$version" -k "$KRELEASE" --kernelsourcedir "$KDIR" || {
+		cat "$work/dkms/kvbm/$version/build/make.log"
+		return 1
+	}
+	ko=$(find "$work/dkms/kvbm/$version/$KRELEASE" -name 'kvbm.ko*')
+	echo "$ko"
+	[ "$(modinfo -F version "$ko")" = "$version" ] &&
+	modinfo -F vermagic "$ko" | grep -F "$KRELEASE "
+}
+
+# Of the module that DKMS built last.
+parameters_are_told() {
+	local parameter
+
+	modinfo -F parm "$ko" | sed 's/:.*//' >"$work/parameters"
+	[ -s "$work/parameters" ] || return 1
+	sed -n 's/^#options kvbm \([a-z_]*\)=.*/\1/p' packaging/kvbm.modprobe |
+		sort | diff -u --label modprobe.d --label module - \
+		<(sort "$work/parameters") || return 1
+	while read -r parameter; do
+		grep -q "$parameter" Documentation/man/kvbm.4 || {
+			echo "kvbm(4) does not tell of $parameter"
+			return 1
+		}
+	done <"$work/parameters"
+}
+
+dkms_removes() {
+	with_dkms remove "kvbm/$version" --all || return 1
+	make -s dkms-remove DESTDIR="$root" || return 1
+	[ -z "$(files "$root")" ]
+}
+
+modules_install() {
+	local KRELEASE='' KDIR='' vars
+
+	vars=$(scripts/kernel.sh stock-6.12) || return 1
+	eval "$vars"
+	# kbuild leaves its products beside the sources: not in this tree.
+	mkdir "$work/tree"
+	cp -r Kbuild Makefile kmod uapi "$work/tree/"
+	make -s -C "$work/tree" modules_install KDIR="$KDIR" DESTDIR="$root" || return 1
+	files "$root"
+	files "$root" | grep -x "/lib/modules/$KRELEASE/updates/kvbm\.ko.*" || return 1
+	make -s -C "$work/tree" modules_uninstall KDIR="$KDIR" DESTDIR="$root"
+	! files "$root" | grep kvbm
+}
+
+on_host >"$work/before"
+host_is_untouched() { on_host | diff "$work/before" -; }
+
+echo "TAP version 13"
+echo "1..13"
+check "what is installed where" right_places
+check "another PREFIX" prefix_is_followed
+check "a program against what is installed" a_program_builds
+check "programs run from where they are installed" tools_run
+check "the group of the rule is made" group_exists
+check "uninstall leaves nothing" nothing_is_left
+check "sources for DKMS" dkms_sources
+check "DKMS builds for stock-6.12" dkms_builds stock-6.12
+check "DKMS builds for stock-6.1" dkms_builds stock-6.1
+check "every parameter is documented" parameters_are_told
+check "DKMS removes" dkms_removes
+check "modules_install and modules_uninstall" modules_install
+check "this machine is as before" host_is_untouched
+exit $failed
