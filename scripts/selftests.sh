@@ -1,0 +1,63 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Build the selftests and run them in a guest. The output is their TAP, with
+# the "# group" lines that tap.awk reads.
+#
+# usage: scripts/selftests.sh -k KERNEL [-o LOGDIR] [TEST...]
+set -euo pipefail
+
+here=$(cd "$(dirname "$0")" && pwd)
+top=$(dirname "$here")
+
+kernel=stock-6.12 logs=$top/build/vm/selftests
+while getopts k:o: opt; do
+	case $opt in
+	k) kernel=$OPTARG ;;
+	o) logs=$OPTARG ;;
+	*) exit 2 ;;
+	esac
+done
+shift $((OPTIND - 1))
+
+# A make above us may have variables meant for itself on its command line.
+unset MAKEFLAGS MFLAGS MAKELEVEL
+
+"$here/deps.sh" build vm
+vars=$("$here/kernel.sh" source-6.12)
+KSRC=''
+eval "$vars"
+
+out=$top/build/selftests
+mkdir -p "$out"
+for dir in lib tools; do
+	[ ! -e "$top/$dir/Makefile" ] ||
+		make -s -C "$top/$dir" -j"$(nproc)" >&2
+done
+make -s -C "$top/selftests" KSRC="$KSRC" OUTPUT="$out" -j"$(nproc)" >&2
+# lib.mk knows the list; scripts (TEST_PROGS) stay in the source directory.
+make -s -C "$top/selftests" KSRC="$KSRC" OUTPUT="$out" COLLECTION=kvbm emit_tests |
+	sed -n 's/^kvbm://p' >"$out/list"
+[ -s "$out/list" ] || { echo "selftests.sh: no tests in the list" >&2; exit 1; }
+ko=$("$here/build-module.sh" "$kernel")
+
+args=(-k "$kernel" -o "$logs" -m "$ko" -d "$out:/selftests"
+      -f "$here/guest-tests.sh:/selftests/guest-tests.sh"
+      -f "$top/packaging/60-kvbm.rules:/lib/udev/rules.d/")
+for f in "$top"/selftests/*.sh; do
+	[ ! -e "$f" ] || args+=(-f "$f:/selftests/")
+done
+for f in "$top"/build/bin/*; do
+	[ ! -f "$f" ] || args+=(-b "$f")
+done
+
+case $kernel in
+debug-*) limit=1500 each=600 ;;
+*)	 limit=900 each=300 ;;
+esac
+if [ -n "${KVBM_LONG-}" ]; then
+	limit=$((limit * 10)) each=$((each * 10))
+	args+=(--env KVBM_LONG=1)
+fi
+exec "$here/vm.sh" "${args[@]}" -t $limit --env KVBM_TEST_TIMEOUT=$each \
+	-- sh /selftests/guest-tests.sh "$@"

@@ -1,0 +1,193 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Static checks, as TAP. What a check has to say follows its line as comments.
+#
+# usage: scripts/static.sh
+#
+# shellcheck disable=SC2317	# the checks are called by name
+set -uo pipefail
+
+here=$(cd "$(dirname "$0")" && pwd)
+top=$(dirname "$here")
+cd "$top" || exit 1
+
+"$here/deps.sh" build vm static || exit 1
+vars=$("$here/kernel.sh" source-6.12) || exit 1
+KSRC=''
+eval "$vars"
+
+n=0 failed=0
+out=$(mktemp)
+trap 'rm -f "$out"' EXIT
+
+# check NAME COMMAND...: fails if COMMAND fails.
+check() {
+	local name=$1 result=ok
+
+	shift
+	n=$((n + 1))
+	"$@" >"$out" 2>&1 </dev/null || { result='not ok'; failed=1; }
+	echo "$result $n static: $name"
+	[ "$result" = ok ] || sed 's/^/# /' "$out"
+}
+
+skip() {
+	n=$((n + 1))
+	echo "ok $n static: $1 # SKIP $2"
+}
+
+# sources DIR...: C files and headers there.
+sources() {
+	local d
+
+	for d; do
+		[ ! -d "$d" ] || find "$d" -name '*.[ch]' -type f | sort
+	done
+}
+
+# gcc's extra warnings and sparse, in one build from scratch. Anything they
+# say is a failure.
+build() {
+	local said
+
+	said=$("$here/build-module.sh" -c "$1" W=1 C=2 2>&1 >/dev/null) || {
+		echo "$said"
+		return 1
+	}
+	[ -z "$said" ] || { echo "$said"; return 1; }
+}
+
+# What checkpatch is not asked in user space: it would have us use what only
+# the kernel has, and names of C and of its library are not ours.
+user_space=PREFER_KERNEL_TYPES,BIT_MACRO,CAMELCASE,PREFER_DEFINED_ATTRIBUTE_MACRO
+user_space+=,STRCPY,VOLATILE,NEW_TYPEDEFS,MACRO_ARG_UNUSED
+# Macros whose arguments are names of types and members, or tables.
+tables=MACRO_ARG_REUSE,MACRO_ARG_PRECEDENCE,COMPLEX_MACRO
+
+# patch_check IGNORED-TYPES FILE...
+patch_check() {
+	local ignore=$1
+
+	shift
+	[ $# = 0 ] || perl "$KSRC/scripts/checkpatch.pl" --no-tree --no-summary \
+		--strict --show-types --terse --ignore "$ignore" --file "$@"
+}
+
+checkpatch() {
+	local files f plain=() table=() trace=() result=0
+
+	mapfile -t files < <(sources "$1")
+	case $1 in
+	# BIT() is not there for user space. checkpatch knows that, but only of
+	# a path that starts with include/uapi/.
+	uapi) patch_check BIT_MACRO "${files[@]}" ;;
+	lib | tools | selftests) patch_check "$user_space,$tables" "${files[@]}" ;;
+	*)
+		for f in "${files[@]}"; do
+			case $f in
+			# Shared with user space, see above.
+			*/abi*.[ch]) table+=("$f") ;;
+			# The layout that all of include/trace/events/ has.
+			*/trace.h) trace+=("$f") ;;
+			*) plain+=("$f") ;;
+			esac
+		done
+		patch_check NONE "${plain[@]}" || result=1
+		patch_check "BIT_MACRO,$tables" "${table[@]}" || result=1
+		patch_check OPEN_ENDED_LINE,PARENTHESIS_ALIGNMENT "${trace[@]}" || result=1
+		return "$result"
+		;;
+	esac
+}
+
+kernel_doc() {
+	local files
+
+	mapfile -t files < <(sources kmod uapi)
+	perl "$KSRC/scripts/kernel-doc" -none -Wall -Werror "${files[@]}"
+}
+
+# The ABI header stands alone, in old C and in C++, with no hidden padding.
+uapi_header() {
+	local h
+
+	for h in uapi/linux/*.h; do
+		gcc -std=c90 -Wall -Wextra -Wpadded -Werror \
+			-fsyntax-only -I uapi -x c "$h" || return 1
+		g++ -Wall -Wextra -Werror -fsyntax-only -I uapi -x c++ "$h" || return 1
+	done
+}
+
+shell_scripts() {
+	local files
+
+	mapfile -t files < <(find scripts .ci/run selftests tools packaging -type f \
+		\( -name '*.sh' -o -path .ci/run \) | sort)
+	shellcheck -x "${files[@]}"
+}
+
+spdx() {
+	local f missing=0
+
+	while read -r f; do
+		head -n 3 "$f" | grep -q SPDX-License-Identifier || {
+			echo "$f has no SPDX line"
+			missing=1
+		}
+	done < <(find kmod uapi lib tools selftests scripts .ci Kbuild Makefile \
+		 packaging Documentation/man \
+		 -type f \( -name '*.[ch]' -o -name '*.sh' -o -name '*.py' -o \
+		 -name Makefile -o -name Kbuild -o -path .ci/run -o \
+		 -path 'packaging/*' -o -name '*.[1-8]' \) 2>/dev/null | sort)
+	return "$missing"
+}
+
+# Well made, and they tell of every ioctl and error, and of every option and
+# command of the programs. Not that other manuals are missing on this machine;
+# and .Os must have an argument, or groff takes the page for one of BSD.
+manual_pages() {
+	local man=Documentation/man page word missing=0
+
+	mandoc -Tlint "$man"/*.[1-8] 2>/dev/null |
+		grep -v 'referenced manual not found\|operating system explicitly' &&
+		missing=1
+	while read -r page word; do
+		grep -qw -- "$word" "$man/$page".[1-8] || {
+			echo "$page does not tell of $word"
+			missing=1
+		}
+	done < <(
+		sed -n 's/^#define \(KVBM_[A-Z_]*\)[[:space:]]*KVBM_IOC(.*/kvbm \1/p
+			s/^ \* \(E[A-Z0-9]*\) .*/kvbm \1/p' uapi/linux/kvbm.h
+		for page in kvbmctl kvbm-replay kvbm-run; do
+			sed -n "s/^\t{ \"\([a-z-]*\)\", .*/$page \1/p" tools/"$page"/*.c
+		done
+	)
+	return "$missing"
+}
+
+checkpatch_dirs=(kmod uapi lib tools selftests scripts)
+
+echo "TAP version 13"
+echo "1..$((2 + ${#checkpatch_dirs[@]} + 5))"
+for kernel in stock-6.12 stock-6.1; do
+	if [ -e Kbuild ]; then
+		check "W=1 and sparse, $kernel" build $kernel
+	else
+		skip "W=1 and sparse, $kernel" "no Kbuild yet"
+	fi
+done
+for dir in "${checkpatch_dirs[@]}"; do
+	if [ -n "$(sources "$dir")" ]; then
+		check "checkpatch --strict $dir" checkpatch "$dir"
+	else
+		skip "checkpatch --strict $dir" "no sources yet"
+	fi
+done
+check "kernel-doc of kmod and uapi" kernel_doc
+check "uapi headers alone, C90 and C++" uapi_header
+check "shellcheck" shell_scripts
+check "SPDX lines" spdx
+check "manual pages" manual_pages
+exit $failed
