@@ -42,7 +42,7 @@ if [ "${1-}" = -l ]; then
 	exit 0
 fi
 
-passed=0 failed=0 skipped=0 table=''
+passed=0 failed=0 skipped=0 table='' red=()
 
 # run_suite NAME KERNEL NEEDS COMMAND: one row of the table.
 run_suite() {
@@ -80,7 +80,10 @@ run_suite() {
 	fi
 	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
 	table+="$kernel $name $p $f $s $splats $leaks ${lockdep_classes:--} $seconds"$'\n'
-	[ "$f" = 0 ] || echo "  log: ${log#"$top/"}"
+	if [ "$f" != 0 ]; then
+		echo "  log: ${log#"$top/"}"
+		red+=("$log")
+	fi
 }
 
 mkdir -p "$logs"
@@ -105,6 +108,18 @@ echo
 	printf '%s' "$table"
 } | column -t | tee "$logs/table"
 echo "total: $SECONDS s"
+# Again at the end, where whoever sees only the last page of this looks: the
+# failed tests, and the kernel's words where there was a splat.
+for log in "${red[@]}"; do
+	echo "== ${log#"$top/"}"
+	grep -E '^not ok|^Bail out' "$log" | head -n 10
+	console=$(sed -n 's/.*(logs: \(.*\))$/\1/p' "$log" | tail -n 1)/console.log
+	if [ -r "$console" ]; then
+		"$here/splat-check.sh" "$console" | head -n 25
+	else
+		tail -n 10 "$log"
+	fi
+done
 [ $((passed + failed)) -gt 0 ] || { echo "no test ran"; failed=1; }
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" = 0 ]

@@ -13,6 +13,7 @@ mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev
 exec </dev/null >/dev/console 2>&1
 say() { echo "<5>kvbm-vm: $*" >/dev/kmsg; }
+say "up=yes"
 
 mkdir -p /dev/pts /dev/shm
 # Not every kernel has all of these; a test that needs one notices.
