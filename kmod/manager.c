@@ -195,7 +195,8 @@ void kvbm_manager_unbind(struct kvbm_manager *manager)
 }
 
 /* Name, id, charge, and a place in both tables; to be undone by unreserve(). */
-static int reserve(struct kvbm_manager *m, const struct kvbm_manager_create *a)
+static int reserve(struct kvbm_manager *m, const struct kvbm_manager_create *a,
+		   struct kvbm_store_config *config)
 {
 	struct kvbm_registry_object *r;
 	int err;
@@ -213,6 +214,10 @@ static int reserve(struct kvbm_manager *m, const struct kvbm_manager_create *a)
 	err = kvbm_ident_init(&m->ident, a->name, a->mode, a->uid, a->gid);
 	if (err)
 		return err;
+	err = kvbm_store_config_settle(config, r->engine);
+	if (err)
+		return err;
+	m->bytes = kvbm_store_bytes(config);
 	err = kvbm_charge(m->bytes);
 	if (err)
 		return err;
@@ -282,13 +287,12 @@ int kvbm_manager_create(struct kvbm_file *file, struct kvbm_call *call)
 	m->tier = a->tier;
 	m->flags = a->flags;
 	m->linger_ms = a->linger_ms;
-	m->bytes = kvbm_store_bytes(&config);
 	m->created_ns = ktime_get_ns();
 	init_waitqueue_head(&m->pollers);
 	INIT_DELAYED_WORK(&m->linger, linger_work);
 
 	mutex_lock(&kvbm_objects_lock);
-	err = reserve(m, a);
+	err = reserve(m, a, &config);
 	mutex_unlock(&kvbm_objects_lock);
 	if (err)
 		goto err_free;

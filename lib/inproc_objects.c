@@ -405,6 +405,9 @@ int kvbm_ns_manager_create(struct kvbm_ns *ns, struct kvbm_ns_manager **bound,
 	err = -EISCONN;
 	if (a->bind_flags && *bound)
 		goto err_unlock;
+	err = kvbm_store_config_settle(&config, r->engine);
+	if (err)
+		goto err_unlock;
 	err = kvbm_store_alloc(r->engine, &config, &m->store);
 	if (err)
 		goto err_unlock;

@@ -51,6 +51,9 @@ u64 kvbm_registry_entries(struct kvbm_registry *registry);
 u64 kvbm_registry_blocks(struct kvbm_registry *registry);
 u64 kvbm_registry_presence(struct kvbm_registry *registry,
 			   const struct kvbm_hash *hash);
+int kvbm_registry_add_sketch(struct kvbm_registry *registry, u64 capacity);
+u32 kvbm_registry_frequency(struct kvbm_registry *registry,
+			    const struct kvbm_hash *hash);
 
 /* store.c */
 
@@ -61,7 +64,7 @@ u64 kvbm_registry_presence(struct kvbm_registry *registry,
  * @nr_reserved: the first ids are never allocated
  * @duplication: KVBM_DUP_*
  * @policy: KVBM_POLICY_*
- * @policy_args: of the policy; kvbm_store_config_check() fills in defaults
+ * @policy_args: of the policy
  * @aux_size: bytes of aux per block
  * @reset_on_release: default of the flag of the slots
  */
@@ -76,7 +79,9 @@ struct kvbm_store_config {
 	bool reset_on_release;
 };
 
-int kvbm_store_config_check(struct kvbm_store_config *config);
+int kvbm_store_config_check(const struct kvbm_store_config *config);
+int kvbm_store_config_settle(struct kvbm_store_config *config,
+			     const struct kvbm_registry *registry);
 int kvbm_store_alloc(struct kvbm_registry *registry,
 		     const struct kvbm_store_config *config,
 		     struct kvbm_store **out);
@@ -217,6 +222,7 @@ enum kvbm_match_mode {
 	KVBM_LOOKUP_PREFIX,	/* stops at the first miss */
 	KVBM_LOOKUP_SCATTERED,	/* an empty token for a miss */
 	KVBM_LOOKUP_SCAN,	/* the same, and for a block found before */
+	KVBM_LOOKUP_SCAN_TOUCH,	/* as a scan, and it is a use of the hashes */
 };
 
 int kvbm_holder_match(struct kvbm_holder *holder, const struct kvbm_hash *hashes,

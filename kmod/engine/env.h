@@ -14,6 +14,8 @@
  *	arithmetic	is_power_of_2 roundup_pow_of_two DIV_ROUND_UP
  *			array_index_nospec
  *	spinlock_t	spin_lock_init spin_lock spin_unlock
+ *	atomic64_t	atomic64_read atomic64_sub atomic64_inc
+ *			atomic64_inc_return atomic64_try_cmpxchg_relaxed
  *	struct mutex	mutex_init mutex_destroy mutex_lock
  *			mutex_lock_killable mutex_unlock
  *	struct kvbm_event	something to wait for, once: kvbm_event_init
@@ -35,6 +37,7 @@
 
 #ifdef __KERNEL__
 
+#include <linux/atomic.h>
 #include <linux/bits.h>
 #include <linux/build_bug.h>
 #include <linux/compiler.h>

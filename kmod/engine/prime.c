@@ -41,7 +41,7 @@ int kvbm_prime_locks(void)
 	err = kvbm_registry_alloc(1, KVBM_SCHEMA_PLH, &registry);
 	if (err)
 		return err;
-	err = kvbm_store_config_check(&config);
+	err = kvbm_store_config_settle(&config, registry);
 	if (!err)
 		err = kvbm_store_alloc(registry, &config, &store);
 	if (err)

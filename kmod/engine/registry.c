@@ -13,6 +13,7 @@
  * room, whichever store brought the entry that is used.
  */
 #include "registry.h"
+#include "sketch.h"
 
 /* Entries are found through a directory of chunks, so that shares can go. */
 #define CHUNK_SHIFT	12
@@ -53,6 +54,7 @@ struct kvbm_stripe {
  * @key: secret of @buckets; immutable
  * @schema: KVBM_SCHEMA_*; immutable
  * @capacity: most blocks of all stores together; immutable
+ * @sketch: how often hashes are used, or NULL; immutable
  * @mask: buckets - 1; immutable
  * @stripe_mask: stripes - 1; immutable
  * @buckets: first entry of each; under the stripe of the bucket
@@ -72,6 +74,7 @@ struct kvbm_registry {
 	struct kvbm_key key;
 	u32 schema;
 	u64 capacity;
+	struct kvbm_sketch *sketch;
 	u32 mask;
 	u32 stripe_mask;
 	u32 *buckets;
@@ -160,6 +163,7 @@ int kvbm_registry_alloc(u64 capacity, u32 schema, struct kvbm_registry **out)
  */
 void kvbm_registry_free(struct kvbm_registry *registry)
 {
+	kvbm_sketch_free(registry->sketch);
 	kvbm_free(registry->shares);
 	kvbm_free(registry->dir);
 	kvbm_free(registry->stripes);
@@ -186,6 +190,53 @@ u64 kvbm_registry_bytes(u64 capacity)
 u32 kvbm_registry_schema(const struct kvbm_registry *registry)
 {
 	return registry->schema;
+}
+
+/**
+ * kvbm_registry_add_sketch - let a registry count how often hashes are used
+ * @registry: a registry without stores and without a sketch
+ * @capacity: hashes to make it for, 1 to KVBM_MAX_BLOCKS; see
+ *	kvbm_sketch_bytes()
+ *
+ * Context: may sleep.
+ * Return: 0 or -ENOMEM.
+ */
+int kvbm_registry_add_sketch(struct kvbm_registry *registry, u64 capacity)
+{
+	return kvbm_sketch_alloc(capacity, &registry->sketch);
+}
+
+bool kvbm_registry_has_sketch(const struct kvbm_registry *registry)
+{
+	return registry->sketch;
+}
+
+/**
+ * kvbm_registry_touch - a hash was used
+ * @registry: the registry
+ * @hash: the hash
+ *
+ * Context: any; takes no locks.
+ */
+void kvbm_registry_touch(struct kvbm_registry *registry,
+			 const struct kvbm_hash *hash)
+{
+	if (registry->sketch)
+		kvbm_sketch_touch(registry->sketch, hash);
+}
+
+/**
+ * kvbm_registry_frequency - how often a hash was used lately, about
+ * @registry: the registry
+ * @hash: the hash
+ *
+ * Context: any; takes no locks.
+ * Return: 0 to 15; 0 without a sketch.
+ */
+u32 kvbm_registry_frequency(struct kvbm_registry *registry,
+			    const struct kvbm_hash *hash)
+{
+	return registry->sketch ? kvbm_sketch_estimate(registry->sketch, hash) : 0;
 }
 
 /**
@@ -315,6 +366,8 @@ void kvbm_registry_present(struct kvbm_registry *registry, u32 bit,
 		e->present = 0;
 		e->next = KVBM_NIL;
 		*link = index;
+		/* The first registration is a use; those after it are not. */
+		kvbm_registry_touch(registry, hash);
 	}
 	e = entry_at(registry, *link);
 	e->present |= 1ULL << bit;

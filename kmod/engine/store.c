@@ -274,15 +274,16 @@ u32 kvbm_store_register(struct kvbm_store *s, u32 id, u8 *kind)
 }
 
 /**
- * kvbm_store_config_check - validate, and fill defaults in
- * @config: as a user gave it
+ * kvbm_store_config_check - validate what a user gave
+ * @config: the configuration
  *
  * Context: any.
- * Return: 0, -EINVAL, or -EOPNOTSUPP for what is not built.
+ * Return: 0 or -EINVAL.
  */
-int kvbm_store_config_check(struct kvbm_store_config *config)
+int kvbm_store_config_check(const struct kvbm_store_config *config)
 {
 	const struct kvbm_eviction_ops *ops;
+	u32 args[ARRAY_SIZE(config->policy_args)];
 
 	if (!config->block_count || config->block_count > KVBM_MAX_BLOCKS ||
 	    !is_power_of_2(config->block_size) ||
@@ -292,11 +293,34 @@ int kvbm_store_config_check(struct kvbm_store_config *config)
 	    config->policy > KVBM_POLICY_LINEAGE_FIFO ||
 	    config->aux_size > KVBM_MAX_AUX)
 		return -EINVAL;
+	memcpy(args, config->policy_args, sizeof(args));
 	ops = kvbm_eviction_find(config->policy);
-	if (!ops)
-		return -EOPNOTSUPP;
+	return ops ? ops->check_args(args) : kvbm_eviction_no_args(args);
+}
+
+/**
+ * kvbm_store_config_settle - fill defaults in, and see that the registry fits
+ * @config: passed kvbm_store_config_check()
+ * @registry: that the store is to join
+ *
+ * Context: any.
+ * Return: 0, or -ENODATA: the policy needs lineage in the hashes, or a
+ * frequency sketch, and the registry was made without.
+ */
+int kvbm_store_config_settle(struct kvbm_store_config *config,
+			     const struct kvbm_registry *registry)
+{
+	u32 schema = kvbm_registry_schema(registry);
+	const struct kvbm_eviction_ops *ops;
+
 	if (config->policy == KVBM_POLICY_DEFAULT)
-		config->policy = KVBM_EVICTION_DEFAULT;
+		config->policy = kvbm_eviction_default(schema);
+	ops = kvbm_eviction_find(config->policy);
+	if (ops->needs & KVBM_EVICTION_NEEDS_LINEAGE && schema != KVBM_SCHEMA_PLH)
+		return -ENODATA;
+	if (ops->needs & KVBM_EVICTION_NEEDS_SKETCH &&
+	    !kvbm_registry_has_sketch(registry))
+		return -ENODATA;
 	return ops->check_args(config->policy_args);
 }
 
@@ -323,11 +347,18 @@ static int setup_slots(struct kvbm_store *s)
 	return 0;
 }
 
+static u32 frequency(void *arg, const struct kvbm_hash *hash)
+{
+	return kvbm_registry_frequency(arg, hash);
+}
+
 static int setup_evictor(struct kvbm_store *s)
 {
 	struct kvbm_eviction_config config = {
 		.slots = s->slots,
 		.block_count = s->config.block_count,
+		.frequency = frequency,
+		.frequency_arg = s->registry,
 	};
 	const struct kvbm_eviction_ops *ops = kvbm_eviction_find(s->config.policy);
 	int err;
@@ -345,7 +376,7 @@ static int setup_evictor(struct kvbm_store *s)
 /**
  * kvbm_store_alloc - make a store, with all the memory it will ever need
  * @registry: the registry that it joins
- * @config: passed kvbm_store_config_check()
+ * @config: passed kvbm_store_config_check() and kvbm_store_config_settle()
  * @out: the store
  *
  * Context: may sleep.
@@ -439,10 +470,10 @@ void kvbm_store_free(struct kvbm_store *store)
 
 /**
  * kvbm_store_bytes - memory that a store takes
- * @config: of the store
+ * @config: of the store, settled
  *
  * Context: any.
- * Return: bytes, without what the policy allocates.
+ * Return: bytes.
  */
 u64 kvbm_store_bytes(const struct kvbm_store_config *config)
 {
@@ -450,7 +481,8 @@ u64 kvbm_store_bytes(const struct kvbm_store_config *config)
 
 	return sizeof(struct kvbm_store) + count * sizeof(struct kvbm_slot) +
 	       kvbm_bucket_count(count) * sizeof(u32) +
-	       count * config->aux_size + kvbm_share_bytes(count);
+	       count * config->aux_size + kvbm_share_bytes(count) +
+	       kvbm_eviction_find(config->policy)->bytes(count);
 }
 
 /**

@@ -136,6 +136,9 @@ void kvbm_store_cancel_waiters(struct kvbm_store *s,
 			       const struct kvbm_holder *holder, int err);
 
 int kvbm_store_check_alive(struct kvbm_store *s);
+void kvbm_store_touch(struct kvbm_store *s, const struct kvbm_hash *hashes,
+		      const struct kvbm_token *tokens, u32 count,
+		      enum kvbm_match_mode mode);
 
 /* The transitions; each under the lock of the store. See store.c. */
 void kvbm_store_ref(struct kvbm_store *s, u32 id);
