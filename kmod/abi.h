@@ -64,6 +64,9 @@ union kvbm_abi_arg {
 	struct kvbm_set_threshold set_threshold;
 	struct kvbm_session_open session_open;
 	struct kvbm_presence presence;
+	struct kvbm_attach attach;
+	struct kvbm_attachments attachments;
+	struct kvbm_frequency frequency;
 	struct kvbm_manager_dump manager_dump;
 };
 

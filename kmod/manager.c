@@ -558,12 +558,19 @@ put_manager:
 	return err;
 }
 
-/*
- * The registry that a call is about, referenced, and which stores of it belong
- * to managers that were not ended. Read rights are needed.
+/**
+ * kvbm_file_registry - the registry that a call is about
+ * @file: any
+ * @id: the registry; 0 for that of the manager the file is bound to
+ * @mode: KVBM_MODE_* that the caller must have on it
+ * @out: the registry, referenced
+ * @live: out, which stores of it belong to managers that were not ended
+ *
+ * Context: may sleep.
+ * Return: 0, -ENOENT, -ENOTCONN, -EACCES.
  */
-static int get_registry(struct kvbm_file *file, u64 id,
-			struct kvbm_registry_object **out, u64 *live)
+int kvbm_file_registry(struct kvbm_file *file, u64 id, unsigned int mode,
+		       struct kvbm_registry_object **out, u64 *live)
 {
 	struct kvbm_registry_object *r;
 	struct kvbm_manager *m;
@@ -578,7 +585,7 @@ static int get_registry(struct kvbm_file *file, u64 id,
 		r = m ? m->registry : NULL;
 		err = m ? 0 : -ENOTCONN;
 	}
-	if (!err && !kvbm_may(&r->ident, KVBM_MODE_READ))
+	if (!err && !kvbm_may(&r->ident, mode))
 		err = -EACCES;
 	if (!err) {
 		kvbm_registry_get(r);
@@ -645,7 +652,7 @@ int kvbm_get_presence(struct kvbm_file *file, struct kvbm_call *call)
 	u32 i;
 	int err;
 
-	err = get_registry(file, a->registry, &r, &live);
+	err = kvbm_file_registry(file, a->registry, KVBM_MODE_READ, &r, &live);
 	if (err)
 		return err;
 	err = kvbm_arrays_init(&m, a->count * (sizeof(*hashes) + sizeof(*masks)) +

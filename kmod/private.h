@@ -7,6 +7,7 @@
  *	object.c	names, rights, ids and limits of registries and managers
  *	registry.c	registries
  *	manager.c	managers
+ *	attach.c	what a registry knows of hashes beyond presence
  *	session.c	a file bound to a manager
  *	batch.c		ioctls of a session, which move arrays
  *	call.c		the structure of an ioctl
@@ -72,6 +73,7 @@ struct kvbm_ident {
  * @engine: immutable
  * @capacity: immutable
  * @schema: immutable
+ * @sketch_capacity: immutable
  * @bytes: charged against the module's limit; immutable
  * @in_names: in the list of taken names; under kvbm_objects_lock
  * @managers: those that have a name here, unpublished ones included; under
@@ -86,6 +88,7 @@ struct kvbm_registry_object {
 	struct kvbm_registry *engine;
 	u64 capacity;
 	u32 schema;
+	u64 sketch_capacity;
 	u64 bytes;
 	struct list_head in_names;
 	struct list_head managers;
@@ -196,6 +199,8 @@ struct kvbm_manager *kvbm_manager_bind(u64 id, unsigned int mode);
 void kvbm_manager_bind_again(struct kvbm_manager *manager);
 void kvbm_manager_unbind(struct kvbm_manager *manager);
 int kvbm_get_presence(struct kvbm_file *file, struct kvbm_call *call);
+int kvbm_file_registry(struct kvbm_file *file, u64 id, unsigned int mode,
+		       struct kvbm_registry_object **out, u64 *live);
 int kvbm_manager_create(struct kvbm_file *file, struct kvbm_call *call);
 int kvbm_manager_query(struct kvbm_file *file, struct kvbm_call *call);
 int kvbm_manager_list(struct kvbm_file *file, struct kvbm_call *call);
@@ -203,6 +208,11 @@ int kvbm_manager_destroy(struct kvbm_file *file, struct kvbm_call *call);
 int kvbm_manager_stats(struct kvbm_file *file, struct kvbm_call *call);
 int kvbm_manager_check(struct kvbm_file *file, struct kvbm_call *call);
 int kvbm_manager_dump(struct kvbm_file *file, struct kvbm_call *call);
+
+/* attach.c */
+int kvbm_attach(struct kvbm_file *file, struct kvbm_call *call);
+int kvbm_get_attachments(struct kvbm_file *file, struct kvbm_call *call);
+int kvbm_get_frequency(struct kvbm_file *file, struct kvbm_call *call);
 
 /* session.c */
 struct kvbm_file *kvbm_file_alloc(bool may_write);

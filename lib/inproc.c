@@ -300,7 +300,8 @@ static int do_match(struct inproc *f, struct kvbm_match *a)
 	if (a->flags & KVBM_MATCH_SCATTERED)
 		mode = KVBM_LOOKUP_SCATTERED;
 	if (a->flags & KVBM_MATCH_SCAN)
-		mode = KVBM_LOOKUP_SCAN;
+		mode = a->flags & KVBM_MATCH_TOUCH ? KVBM_LOOKUP_SCAN_TOUCH :
+						     KVBM_LOOKUP_SCAN;
 	return kvbm_holder_match(&f->holder, kvbm_user(a->hashes), a->count, mode,
 				 kvbm_user(a->tokens), &a->out_count);
 }
@@ -399,6 +400,12 @@ static int dispatch(struct inproc *f, u32 cmd, void *arg)
 		return kvbm_ns_registry_list(f->ns, arg);
 	case KVBM_REGISTRY_DESTROY:
 		return kvbm_ns_registry_destroy(f->ns, arg);
+	case KVBM_ATTACH:
+		return kvbm_ns_attach(f->ns, f->manager, arg);
+	case KVBM_ATTACHMENTS:
+		return kvbm_ns_attachments(f->ns, f->manager, arg);
+	case KVBM_FREQUENCY:
+		return kvbm_ns_frequency(f->ns, f->manager, arg);
 	case KVBM_MANAGER_CREATE:
 		return do_manager_create(f, arg);
 	case KVBM_MANAGER_QUERY:

@@ -78,6 +78,12 @@ int kvbm_ns_manager_query(struct kvbm_ns *ns, struct kvbm_ns_manager *bound,
 			  struct kvbm_manager_query *a);
 int kvbm_ns_manager_list(struct kvbm_ns *ns, struct kvbm_list *a);
 int kvbm_ns_manager_destroy(struct kvbm_ns *ns, const struct kvbm_destroy *a);
+int kvbm_ns_attach(struct kvbm_ns *ns, struct kvbm_ns_manager *bound,
+		   const struct kvbm_attach *a);
+int kvbm_ns_attachments(struct kvbm_ns *ns, struct kvbm_ns_manager *bound,
+			struct kvbm_attachments *a);
+int kvbm_ns_frequency(struct kvbm_ns *ns, struct kvbm_ns_manager *bound,
+		      const struct kvbm_frequency *a);
 int kvbm_ns_presence(struct kvbm_ns *ns, struct kvbm_ns_manager *bound,
 		     const struct kvbm_presence *a);
 

@@ -169,6 +169,21 @@ static void valid(struct _test_data_table *self, const struct call *call, union 
 			.managers = ptr(&self->manager), .nr_managers = 1,
 			.out_masks = ptr(self->ids) };
 		break;
+	case KVBM_ATTACH:
+		*(struct kvbm_attach *)arg = (struct kvbm_attach){
+			.size = call->size, .hash = self->h[0], .type = 1, .len = N,
+			.data = ptr(self->aux) };
+		break;
+	case KVBM_ATTACHMENTS:
+		*(struct kvbm_attachments *)arg = (struct kvbm_attachments){
+			.size = call->size, .hash = self->h[0], .buf = ptr(self->out),
+			.buf_size = sizeof(self->out[0]) };
+		break;
+	case KVBM_FREQUENCY:
+		*(struct kvbm_frequency *)arg = (struct kvbm_frequency){
+			.size = call->size, .hashes = ptr(self->h), .count = N,
+			.out_counts = ptr(self->aux) };
+		break;
 	case KVBM_ALLOCATE:
 		*(struct kvbm_allocate *)arg = (struct kvbm_allocate){
 			.size = call->size, .count = N, .tokens = ptr(self->out),

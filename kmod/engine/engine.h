@@ -15,6 +15,7 @@
  *	store->lock	spinlock: slots, index, pools, counters of one store
  *	registry stripe	spinlock: entries of one group of buckets
  *	registry pool	spinlock: the pool of free entries
+ *	attachments	spinlock: what hangs on hashes of the registry
  *
  * registry->dir_lock is a mutex of its own: with it nothing else is held.
  *
@@ -46,14 +47,53 @@ int kvbm_prime_locks(void);
 
 int kvbm_registry_alloc(u64 capacity, u32 schema, struct kvbm_registry **out);
 void kvbm_registry_free(struct kvbm_registry *registry);
-u64 kvbm_registry_bytes(u64 capacity);
+u64 kvbm_registry_bytes(u64 capacity, u64 sketch_capacity);
 u64 kvbm_registry_entries(struct kvbm_registry *registry);
 u64 kvbm_registry_blocks(struct kvbm_registry *registry);
 u64 kvbm_registry_presence(struct kvbm_registry *registry,
 			   const struct kvbm_hash *hash);
 int kvbm_registry_add_sketch(struct kvbm_registry *registry, u64 capacity);
+void kvbm_registry_touch(struct kvbm_registry *registry,
+			 const struct kvbm_hash *hash);
 u32 kvbm_registry_frequency(struct kvbm_registry *registry,
 			    const struct kvbm_hash *hash);
+
+/**
+ * struct kvbm_attached - attachments that are read
+ * @buf: where to, zeroed
+ * @size: room there
+ * @count: out, attachments written
+ * @written: out, bytes written
+ * @total: out, attachments there are
+ * @needed: out, room that all of them take
+ */
+struct kvbm_attached {
+	char *buf;
+	u32 size;
+	u32 count;
+	u32 written;
+	u32 total;
+	u32 needed;
+};
+
+/**
+ * struct kvbm_charge_ops - who pays for attachments
+ * @charge: may refuse; may sleep
+ * @uncharge: any context, under spinlocks of the engine too
+ */
+struct kvbm_charge_ops {
+	int (*charge)(u64 bytes);
+	void (*uncharge)(u64 bytes);
+};
+
+void kvbm_registry_publish(struct kvbm_registry *registry,
+			   const struct kvbm_charge_ops *charge);
+int kvbm_registry_attach(struct kvbm_registry *registry,
+			 const struct kvbm_hash *hash, u64 type, u32 mode,
+			 const void *data, u32 len);
+int kvbm_registry_read_attached(struct kvbm_registry *registry,
+				const struct kvbm_hash *hash, u64 type,
+				struct kvbm_attached *out);
 
 /* store.c */
 

@@ -25,6 +25,8 @@
  *	kvbm_alloc()	zeroed memory, aligned to a cache line if that large;
  *			may sleep, may fail
  *	kvbm_free()	may sleep
+ *	kvbm_alloc_small()	zeroed memory, up to 8 KiB; may sleep, may fail
+ *	kvbm_free_small()	for that; does not sleep
  *	kvbm_random()	random bytes for keys
  *	kvbm_relax()	a point where the CPU may be given up
  *	kvbm_killed()	true when the caller is being killed
@@ -88,6 +90,16 @@ static inline void *kvbm_alloc(size_t n, size_t size)
 static inline void kvbm_free(void *p)
 {
 	kvfree(p);
+}
+
+static inline void *kvbm_alloc_small(size_t size)
+{
+	return kmalloc(size, KVBM_GFP);
+}
+
+static inline void kvbm_free_small(void *p)
+{
+	kfree(p);
 }
 
 static inline void kvbm_random(void *buf, size_t len)

@@ -193,6 +193,16 @@ void *kvbm_alloc(size_t n, size_t size);
 void kvbm_free(void *p);
 void kvbm_random(void *buf, size_t len);
 
+static inline void *kvbm_alloc_small(size_t size)
+{
+	return kvbm_alloc(1, size);
+}
+
+static inline void kvbm_free_small(void *p)
+{
+	kvbm_free(p);
+}
+
 /*
  * Tests step in where others could: the hook is called where no spinlock is
  * held and the kernel may run somebody else.

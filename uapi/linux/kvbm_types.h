@@ -80,6 +80,10 @@ struct kvbm_token {
 #define KVBM_HINT_FINISHED		2	/* not expected back: first in line for eviction */
 #define KVBM_HINT_RETURN		3	/* expected back in 2^hint_log2_ms ms */
 
+/* Attachments of one type at one hash. */
+#define KVBM_ATTACH_UNIQUE		0	/* one, replaced by the next */
+#define KVBM_ATTACH_MULTIPLE		1	/* many, in the order in which they came */
+
 /*
  * Limits. KVBM_MAX_BLOCKS keeps a block id apart from the nil link of the
  * engine's tables; KVBM_MAX_BATCH covers a context of one million tokens in
@@ -91,6 +95,8 @@ struct kvbm_token {
 #define KVBM_MAX_REGISTRY_MANAGERS	64
 #define KVBM_MAX_AUX			4096
 #define KVBM_MAX_AUX_BATCH		(4U << 20)	/* bytes given in one call */
+#define KVBM_MAX_ATTACHMENT		4096		/* bytes of one */
+#define KVBM_MAX_ATTACHMENTS		16		/* at one hash */
 #define KVBM_NAME_SIZE			64	/* with the terminating NUL */
 
 /**
@@ -205,6 +211,22 @@ struct kvbm_slot_info {
 
 #define KVBM_SLOT_INFO_RESET_ON_RELEASE	(1U << 0)
 #define KVBM_SLOT_INFO_RESERVED		(1U << 1)	/* withheld */
+
+/**
+ * struct kvbm_attachment - what is in front of each attachment that is read
+ * @type: as attached
+ * @len: bytes of data that follow, then zeroes up to a multiple of 8
+ * @mode: KVBM_ATTACH_*
+ */
+struct kvbm_attachment {
+	__u64 type;
+	__u32 len;
+	__u32 mode;
+};
+
+/* Bytes that an attachment of @len bytes takes when it is read. */
+#define KVBM_ATTACHMENT_ROOM(len) \
+	(sizeof(struct kvbm_attachment) + (((len) + 7U) & ~7U))
 
 /* What a check of a store can find wrong; the first one is reported. */
 #define KVBM_CHECK_OK			0

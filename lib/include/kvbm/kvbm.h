@@ -196,6 +196,61 @@ int kvbm_presence(struct kvbm *kvbm, uint64_t registry, size_t n,
 		  const struct kvbm_hash *hashes, size_t nr_managers,
 		  const uint64_t *managers, uint64_t *masks);
 
+/**
+ * kvbm_attach - hang data on a hash that is present in a registry
+ * @kvbm: connection
+ * @registry: id
+ * @hash: present in a manager of the registry
+ * @type: says what the data is; chosen by users, not 0
+ * @mode: KVBM_ATTACH_UNIQUE replaces what there is of this type,
+ *	KVBM_ATTACH_MULTIPLE adds to it
+ * @data: copied
+ * @len: bytes, up to KVBM_MAX_ATTACHMENT
+ *
+ * It goes when the hash is present nowhere any more. For write rights on the
+ * registry.
+ *
+ * Return: 0; -ENOENT when the hash is present nowhere, -EPROTOTYPE when the type
+ * has the other mode at that hash, -ENOSPC when KVBM_MAX_ATTACHMENTS are there.
+ */
+int kvbm_attach(struct kvbm *kvbm, uint64_t registry, const struct kvbm_hash *hash,
+		uint64_t type, uint32_t mode, const void *data, size_t len);
+
+/**
+ * kvbm_attachments - what hangs on a hash
+ * @kvbm: connection
+ * @registry: id
+ * @hash: present in a manager of the registry
+ * @type: only this one; 0 is all
+ * @buf: out, aligned to 8 bytes: attachments, each with its header; go through
+ *	them with kvbm_attachment_next()
+ * @size: room there; 65,792 bytes are enough for any
+ * @needed: out, room that all of them take; may be NULL
+ *
+ * Return: attachments written, oldest first; or -ENOENT when the hash is present
+ * nowhere.
+ */
+ssize_t kvbm_attachments(struct kvbm *kvbm, uint64_t registry,
+			 const struct kvbm_hash *hash, uint64_t type, void *buf,
+			 size_t size, size_t *needed);
+/* The one after it. Its data is right behind the header. */
+const struct kvbm_attachment *
+kvbm_attachment_next(const struct kvbm_attachment *attachment);
+
+/**
+ * kvbm_frequency - about how often hashes were used lately
+ * @kvbm: connection
+ * @registry: id; all counts are 0 if it was made without a sketch
+ * @touch: they are used once more; for write rights
+ * @n: hashes, up to KVBM_MAX_BATCH
+ * @hashes: present or not
+ * @counts: out, @n of them, 0 to 15
+ *
+ * Return: 0 or -errno.
+ */
+int kvbm_frequency(struct kvbm *kvbm, uint64_t registry, bool touch, size_t n,
+		   const struct kvbm_hash *hashes, uint8_t *counts);
+
 /*
  * Names of numbers, as tools print them: "lru", "G2", "inactive", "bad-refs".
  * NULL for an unknown number.
@@ -275,6 +330,15 @@ ssize_t kvbm_session_dump(struct kvbm_session *session, uint32_t start, size_t n
 int kvbm_session_presence(struct kvbm_session *session, size_t n,
 			  const struct kvbm_hash *hashes, size_t nr_managers,
 			  const uint64_t *managers, uint64_t *masks);
+
+/* The same for the registry of the session's manager. */
+int kvbm_session_attach(struct kvbm_session *session, const struct kvbm_hash *hash,
+			uint64_t type, uint32_t mode, const void *data, size_t len);
+ssize_t kvbm_session_attachments(struct kvbm_session *session,
+				 const struct kvbm_hash *hash, uint64_t type,
+				 void *buf, size_t size, size_t *needed);
+int kvbm_session_frequency(struct kvbm_session *session, bool touch, size_t n,
+			   const struct kvbm_hash *hashes, uint8_t *counts);
 
 /**
  * kvbm_session_holdings - what the session holds
@@ -465,6 +529,9 @@ ssize_t kvbm_match_scattered(struct kvbm_session *session, size_t n,
 /* The same, but only one guard for each block: the second place stays empty. */
 ssize_t kvbm_scan(struct kvbm_session *session, size_t n,
 		  const struct kvbm_hash *hashes, struct kvbm_immutable *out);
+/* The same, and it is a use of every hash that is present in the registry. */
+ssize_t kvbm_scan_touch(struct kvbm_session *session, size_t n,
+			const struct kvbm_hash *hashes, struct kvbm_immutable *out);
 /* Length of the prefix that is present, or -errno. Takes and touches nothing. */
 ssize_t kvbm_probe(struct kvbm_session *session, size_t n,
 		   const struct kvbm_hash *hashes);
