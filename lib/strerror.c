@@ -41,6 +41,8 @@ static const char *const texts[] = {
 		"an output array is too small: call again with the size that was written back",
 	[ENFILE] =
 		"the system has too many open files: close some, or raise fs.file-max",
+	[ENODATA] =
+		"there is no token to remove: the sequence is empty",
 	[ENODEV] =
 		"the device has no driver: load the kvbm module (modprobe kvbm)",
 	[ENOENT] =
@@ -53,6 +55,8 @@ static const char *const texts[] = {
 		"the file is not bound to a manager: bind it first",
 	[ENOTTY] =
 		"the running kvbm module does not have this call: load a newer module",
+	[ENOTUNIQ] =
+		"two multimodal runs have a slot in common: check their offsets and lengths",
 	[ENXIO] =
 		"this session does not hold a guard (or not so many) on that block: it was released, or belongs to another session",
 	[EOPNOTSUPP] =
@@ -65,6 +69,8 @@ static const char *const texts[] = {
 		"only the owner or an administrator may do this: run as the owner or as root",
 	[EPROTO] =
 		"the path is not a kvbm device: give the device of the kvbm module, usually /dev/kvbm",
+	[ERANGE] =
+		"beyond the end of the sequence: check it against the number of its tokens or blocks",
 	[ESHUTDOWN] =
 		"the manager was destroyed: close the session and bind to another manager",
 	[ESTALE] =
