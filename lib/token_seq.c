@@ -185,15 +185,10 @@ ssize_t kvbm_token_seq_push_mm_run(struct kvbm_token_seq *seq, uint64_t mm_hash,
 
 int kvbm_token_seq_truncate(struct kvbm_token_seq *seq, size_t len)
 {
-	size_t keep = seq->nr_runs;
-
 	if (len >= seq->len)
 		return 0;
-	while (keep && seq->runs[keep - 1].offset >= len)
-		keep--;
-	if (keep && kvbm_mm_end(&seq->runs[keep - 1]) > len)
+	if (seq->nr_runs && kvbm_mm_end(&seq->runs[seq->nr_runs - 1]) > len)
 		return -EINVAL;
-	seq->nr_runs = keep;
 	seq->len = len;
 	seq->nr_blocks = len / seq->block_size;
 	return 0;

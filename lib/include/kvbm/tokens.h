@@ -171,7 +171,10 @@ ssize_t kvbm_token_seq_extend_mm(struct kvbm_token_seq *seq, const uint32_t *tok
 ssize_t kvbm_token_seq_push_mm_run(struct kvbm_token_seq *seq, uint64_t mm_hash,
 				   size_t length);
 
-/* Shrinking. Runs go as a whole: -EINVAL when one would be cut. */
+/*
+ * Shrinking. Slots of runs stay until all is reset: -EINVAL when one would be
+ * removed.
+ */
 
 /* Keep the first @len tokens; nothing happens when there are not more. */
 int kvbm_token_seq_truncate(struct kvbm_token_seq *seq, size_t len);
