@@ -16,7 +16,7 @@ static const char *const texts[] = {
 	[EACCES] =
 		"no right to do this: join the group of the device (ls -l /dev/kvbm), check owner and mode of the registry and the manager, and the rights that the session was bound with",
 	[EBADFD] =
-		"the block is in another state than the call is for: stage Mutable blocks, register Staged ones",
+		"called out of order: stage Mutable blocks, register Staged ones; for a sequence see kvbm_seq_error_text()",
 	[EBUSY] =
 		"still in use: release the guards or destroy the managers first, or destroy the manager with force",
 	[EDOM] =
@@ -24,7 +24,7 @@ static const char *const texts[] = {
 	[EDQUOT] =
 		"a limit of the module is reached: destroy what is not needed, or raise the module's parameters",
 	[EEXIST] =
-		"the name is taken: use the object that has it, or choose another name",
+		"the name is taken: use the object that has it, or choose another name; for assignments: the block is there already",
 	[EFAULT] =
 		"a pointer is bad: check the arrays and their lengths",
 	[EILSEQ] =
