@@ -124,20 +124,33 @@ static void kinds_of_slots_differ(void)
 /* A block without slots of a run is hashed as it always was. */
 static void blocks_without_runs(void)
 {
-	static const struct kvbm_mm_run run = { 0xab, 4, 3 };
+	/* In the middle of its block, at its ends, all of it. */
+	static const struct kvbm_mm_run runs[] = {
+		{ 0xab, 5, 2 }, { 0xab, 4, 3 }, { 0xab, 5, 3 }, { 0xab, 4, 4 }
+	};
 	uint32_t *tokens = iota(1, 12);
 	struct kvbm_token_seq *plain = seq_of(1, 12);
-	struct kvbm_token_seq *seq = mm_seq(tokens, 12, &run, 1, 4);
+	size_t i;
 
-	EXPECT_EQ(block_of(seq, 0).block_hash, block_of(plain, 0).block_hash);
-	EXPECT_EQ(block_of(seq, 0).sequence_hash, block_of(plain, 0).sequence_hash);
-	EXPECT(block_of(seq, 1).block_hash != block_of(plain, 1).block_hash);
-	EXPECT(block_of(seq, 1).sequence_hash != block_of(plain, 1).sequence_hash);
-	/* The block behind: its own hash is the same, what was before is not. */
-	EXPECT_EQ(block_of(seq, 2).block_hash, block_of(plain, 2).block_hash);
-	EXPECT(block_of(seq, 2).sequence_hash != block_of(plain, 2).sequence_hash);
+	for (i = 0; i < ARRAY_SIZE(runs); i++) {
+		struct kvbm_token_seq *seq = mm_seq(tokens, 12, &runs[i], 1, 4);
+		struct kvbm_token_block a[3], b[3];
+		size_t at;
+
+		for (at = 0; at < 3; at++) {
+			a[at] = block_of(seq, at);
+			b[at] = block_of(plain, at);
+		}
+		EXPECT_EQ(a[0].block_hash, b[0].block_hash);
+		EXPECT_EQ(a[0].sequence_hash, b[0].sequence_hash);
+		EXPECT(a[1].block_hash != b[1].block_hash);
+		EXPECT(a[1].sequence_hash != b[1].sequence_hash);
+		/* The block behind: its own hash is the same, what was before is not. */
+		EXPECT_EQ(a[2].block_hash, b[2].block_hash);
+		EXPECT(a[2].sequence_hash != b[2].sequence_hash);
+		kvbm_token_seq_free(seq);
+	}
 	kvbm_token_seq_free(plain);
-	kvbm_token_seq_free(seq);
 	free(tokens);
 }
 
