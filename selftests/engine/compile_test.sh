@@ -77,7 +77,7 @@ refuses() {
 # the body of an inline function.
 declared() {
 	cat "$top"/lib/include/kvbm/*.h | $CC -E -P "${include[@]}" -x c - |
-		grep '^[a-z]' | grep -v 'static inline' | grep -oE '\bkvbm_[a-z_]+\(' | tr -d '(' |
+		grep '^[a-z_]' | grep -v 'static inline' | grep -oE '\bkvbm_[a-z_]+\(' | tr -d '(' |
 		grep -v '^kvbm_scope_' | sort -u
 }
 
