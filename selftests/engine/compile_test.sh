@@ -97,7 +97,7 @@ build() {
 
 # A program of a user, who has nothing but what was installed.
 installed() {
-	local root
+	local root private
 
 	root=$(realpath "$out")/root
 	make -s -C "$top/lib" BUILDDIR="$(realpath "$out")/plain" SANITIZE= \
@@ -106,6 +106,7 @@ installed() {
 		"$root/opt/kvbm/lib/pkgconfig/libkvbm.pc" >"$out/libkvbm.pc"
 	cat >"$out/user.c" <<-'END'
 	#include <kvbm/kvbm.h>
+	#include <kvbm/tokens.h>
 	int main(void)
 	{
 		struct kvbm *kvbm;
@@ -117,6 +118,8 @@ installed() {
 		if (err)
 			return 1;
 		kvbm_close(kvbm);
+		if (kvbm_salt_hash("model", 5) != 0x72347b00c5cd9f16)
+			return 1;
 		return !info.out_version;
 	}
 	END
@@ -125,8 +128,11 @@ installed() {
 		-L"$root/opt/kvbm/lib" -lkvbm || return 1
 	readelf -d "$out/user" | grep -q 'NEEDED.*libkvbm\.so\.0\]' || return 1
 	LD_LIBRARY_PATH=$root/opt/kvbm/lib "$out/user" || return 1
+	# What a static library takes besides, words of the compiler.
+	private=$(sed -n 's/^Libs.private: //p' "$out/libkvbm.pc")
+	# shellcheck disable=SC2086	# words
 	$CC -o "$out/user" "$out/user.c" -I"$root/opt/kvbm/include" \
-		"$root/opt/kvbm/lib/libkvbm.a" -lxxhash -pthread || return 1
+		"$root/opt/kvbm/lib/libkvbm.a" $private || return 1
 	"$out/user"
 }
 

@@ -437,6 +437,19 @@ static void psh_modes(void)
 	EXPECT_EQ(kvbm_hash_compare(&psh.value, &again.value), 0);
 }
 
+static void positions_of_both_kinds(void)
+{
+	struct kvbm_psh_parts parts;
+	struct kvbm_hash plh;
+	struct kvbm_psh psh;
+
+	EXPECT_EQ(kvbm_psh(0x1234, 42, 0xabcd, &psh), 0);
+	kvbm_psh_unpack(&psh, &parts);
+	EXPECT_EQ(parts.position, 42);
+	EXPECT_EQ(kvbm_plh(0x1234, 0, 99, &plh), 0);
+	EXPECT_EQ(parts_of(&plh).position, 99);
+}
+
 static void psh_vectors(void)
 {
 	struct kvbm_token_seq *seq = seq_of(1, 8);
@@ -531,6 +544,7 @@ static const struct tap_test tests[] = {
 	TEST(order),
 	TEST(text),
 	TEST(psh_modes),
+	TEST(positions_of_both_kinds),
 	TEST(psh_vectors),
 	TEST(wire),
 	TEST(hash_blocks),

@@ -309,6 +309,9 @@ static void validation(void)
 	}
 	EXPECT(none == (void *)1);
 	EXPECT_EQ(kvbm_token_seq_push_mm_run(seq, 1, 0), -EINVAL);
+	EXPECT_EQ(kvbm_token_seq_truncate(seq, 0), -EINVAL);
+	EXPECT_EQ(kvbm_token_seq_unwind(seq, 1), -EINVAL);
+	expect_tokens(seq, 3);
 	EXPECT_EQ(kvbm_token_seq_extend_mm(seq, tokens + 3, 32, NULL, 0), 8);
 	expect_tokens(seq, 35);
 	kvbm_token_seq_free(seq);
