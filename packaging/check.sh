@@ -41,7 +41,9 @@ right_places() {
 	/usr/local/bin/kvbm-replay
 	/usr/local/bin/kvbm-run
 	/usr/local/bin/kvbmctl
+	/usr/local/include/kvbm/hash.h
 	/usr/local/include/kvbm/kvbm.h
+	/usr/local/include/kvbm/tokens.h
 	/usr/local/include/linux/kvbm.h
 	/usr/local/include/linux/kvbm_types.h
 	/usr/local/lib/libkvbm.a
@@ -55,6 +57,8 @@ right_places() {
 	/usr/local/lib/udev/rules.d/60-kvbm.rules
 	/usr/local/share/man/man1/kvbm-replay.1
 	/usr/local/share/man/man1/kvbm-run.1
+	/usr/local/share/man/man3/kvbm_hash.3
+	/usr/local/share/man/man3/kvbm_token_seq.3
 	/usr/local/share/man/man3/libkvbm.3
 	/usr/local/share/man/man4/kvbm.4
 	/usr/local/share/man/man8/kvbmctl.8
