@@ -8,7 +8,7 @@
 
 #include "plh.h"
 
-static_assert(KVBM_MAX_POSITIONS == KVBM_PLH_MAX_POSITION + 1);
+static_assert(KVBM_MAX_POSITIONS - KVBM_PLH_MAX_POSITION == 1);
 
 /* The smallest mode that holds the position. */
 static u32 mode_of(u32 position)
