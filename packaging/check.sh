@@ -41,8 +41,11 @@ right_places() {
 	/usr/local/bin/kvbm-replay
 	/usr/local/bin/kvbm-run
 	/usr/local/bin/kvbmctl
+	/usr/local/include/kvbm/assignments.h
 	/usr/local/include/kvbm/hash.h
 	/usr/local/include/kvbm/kvbm.h
+	/usr/local/include/kvbm/sequence.h
+	/usr/local/include/kvbm/testing.h
 	/usr/local/include/kvbm/tokens.h
 	/usr/local/include/linux/kvbm.h
 	/usr/local/include/linux/kvbm_types.h
