@@ -133,11 +133,13 @@ int kvbm_sched_drop_spare(struct kvbm_sched *s)
 {
 	int err = 0;
 
-	/* It empties the guard. */
-	if (sched_has_spare(s))
-		err = kvbm_release_mutable(s->request.blocks.session, 1, &s->spare,
-					   KVBM_NO_HINT);
-	return err ? kvbm_seq_pass(&s->request.blocks.error, err) : 0;
+	if (s->nr_spare)
+		err = kvbm_release_mutable(s->request.blocks.session, s->nr_spare,
+					   s->spare, KVBM_NO_HINT);
+	if (err)
+		return kvbm_seq_pass(&s->request.blocks.error, err);
+	s->nr_spare = 0;
+	return 0;
 }
 
 int kvbm_sched_release(struct kvbm_sched *s)
@@ -188,7 +190,7 @@ void kvbm_sched_info(const struct kvbm_sched *s, struct kvbm_sched_info *out)
 		.prefill_end = s->prefill_end,
 		.kv_tokens = s->kv_tokens,
 		.dangling_tokens = sched_total(s) - s->kv_tokens,
-		.spare_blocks = sched_has_spare(s),
+		.spare_blocks = s->nr_spare,
 	};
 }
 

@@ -11,7 +11,8 @@
  * struct kvbm_sched - a request, and how far it is computed
  * @request: its tokens and blocks; nothing is ever staged here
  * @delegate: who is told
- * @spare: a block allocated ahead of time; or empty
+ * @spare: blocks allocated ahead of time
+ * @nr_spare: how many
  * @state: what is scheduled
  * @scheduled_tokens: by that
  * @scheduled_blocks: allocated for that
@@ -23,7 +24,8 @@
 struct kvbm_sched {
 	struct kvbm_request request;
 	struct kvbm_sched_delegate delegate;
-	struct kvbm_mutable spare;
+	struct kvbm_mutable spare[2];
+	size_t nr_spare;
 	enum kvbm_sched_state state;
 	size_t scheduled_tokens;
 	size_t scheduled_blocks;
@@ -50,11 +52,6 @@ static inline size_t sched_total(const struct kvbm_sched *s)
 static inline size_t sched_remaining(const struct kvbm_sched *s)
 {
 	return kvbm_request_remaining(&s->request);
-}
-
-static inline bool sched_has_spare(const struct kvbm_sched *s)
-{
-	return s->spare.token.gen;
 }
 
 static inline void sched_tell(const struct kvbm_sched *s,

@@ -19,13 +19,13 @@ static size_t most_blocks(const struct kvbm_sched *s)
 	return blocks_for(s, s->request.input + s->request.max_output);
 }
 
-/* Unassigned blocks until there are @total: from the spare one first. */
+/* Unassigned blocks until there are @total: spare ones first. */
 static int take_blocks(struct kvbm_sched *s, size_t total)
 {
 	struct kvbm_logical_assignments *blocks = &s->request.blocks;
 	size_t have = sched_blocks(s);
 	size_t needed = total > have ? total - have : 0;
-	bool spare = needed && sched_has_spare(s);
+	size_t spare = min_t(size_t, needed, s->nr_spare);
 	int err = 0;
 
 	if (needed > spare)
@@ -35,10 +35,10 @@ static int take_blocks(struct kvbm_sched *s, size_t total)
 	if (err)
 		return err;
 	s->blocks_before = have;
-	if (spare) {
-		blocks->tokens[kvbm_logical_count(blocks)] = s->spare.token;
+	for (; spare; spare--) {
+		blocks->tokens[kvbm_logical_count(blocks)] =
+			s->spare[--s->nr_spare].token;
 		blocks->unassigned++;
-		memset(&s->spare, 0, sizeof(s->spare));
 	}
 	s->scheduled_blocks = needed;
 	return 0;
@@ -57,21 +57,38 @@ static void become_idle(struct kvbm_sched *s)
 	s->scheduled_blocks = 0;
 }
 
+/* Blocks that a decode step needs when there are @total tokens. */
+static size_t blocks_to_decode(const struct kvbm_sched *s, size_t total)
+{
+	/* The complete ones, and one that the new token will be in. */
+	return total / s->request.block_size + 1;
+}
+
 /*
  * Register the blocks that are full of KV, when @kv_tokens have it. If that takes a
- * call, and there will be need for another block, the same call allocates it; that
- * there is none is not an error.
+ * call, and a decode step follows, when there are @total tokens, the same call
+ * allocates the block that is needed next, at that step or a later one; that there
+ * is none is not an error. @total is 0 when no such step follows.
  */
-static ssize_t register_up_to(struct kvbm_sched *s, size_t kv_tokens, bool ahead)
+static ssize_t register_up_to(struct kvbm_sched *s, size_t kv_tokens, size_t total)
 {
-	struct kvbm_next next = { .count = 1, .out = &s->spare };
+	size_t have = sched_blocks(s) + s->nr_spare, want = have;
+	struct kvbm_next next = { .out = s->spare + s->nr_spare };
+	ssize_t registered;
 
 	if (kv_tokens / s->request.block_size <= s->request.blocks.assigned)
 		return 0;
-	if (sched_has_spare(s) || sched_blocks(s) >= most_blocks(s))
-		ahead = false;
-	return kvbm_request_register_pending(&s->request, kv_tokens,
-					     ahead ? &next : NULL);
+	/* After a prefill with blocks of one token that is two blocks. */
+	if (total)
+		want = max_t(size_t, blocks_to_decode(s, total),
+			     sched_blocks(s) + 1);
+	want = min_t(size_t, want, most_blocks(s));
+	want = min_t(size_t, want, sched_blocks(s) + ARRAY_SIZE(s->spare));
+	next.count = want > have ? want - have : 0;
+	registered = kvbm_request_register_pending(&s->request, kv_tokens,
+						   next.count ? &next : NULL);
+	s->nr_spare += next.allocated;
+	return registered;
 }
 
 /*
@@ -83,10 +100,11 @@ static void look_ahead(struct kvbm_sched *s)
 {
 	size_t total = sched_total(s);
 
-	if (!sched_remaining(s) || total % s->request.block_size ||
-	    sched_has_spare(s) || sched_blocks(s) > total / s->request.block_size)
+	if (!sched_remaining(s) || total % s->request.block_size || s->nr_spare ||
+	    sched_blocks(s) >= blocks_to_decode(s, total))
 		return;
-	kvbm_allocate(s->request.blocks.session, 1, &s->spare, NULL, NULL);
+	if (!kvbm_allocate(s->request.blocks.session, 1, s->spare, NULL, NULL))
+		s->nr_spare = 1;
 }
 
 /* Cannot fail: there is room, and as many as there may be were checked. */
@@ -153,7 +171,7 @@ int kvbm_sched_apply_prefill(struct kvbm_sched *s, const uint32_t *token)
 		return sched_fail(s, -EINVAL, APPEND_EXCEEDS_REMAINING, 1, 0, 0);
 	if (!token && final && sched_remaining(s))
 		return sched_fail(s, -EINVAL, MISSING_TOKEN_ON_FINAL_CHUNK, 0, 0, 0);
-	registered = register_up_to(s, position, final);
+	registered = register_up_to(s, position, token ? sched_total(s) + 1 : 0);
 	if (registered < 0)
 		return registered;
 	s->prefill_position = position;
@@ -197,9 +215,8 @@ int kvbm_sched_decode(struct kvbm_sched *s)
 	int err;
 
 	err = check_decode(s);
-	/* The complete ones, and one that the new token will be in. */
 	if (!err)
-		err = take_blocks(s, sched_total(s) / s->request.block_size + 1);
+		err = take_blocks(s, blocks_to_decode(s, sched_total(s)));
 	if (err)
 		return err;
 	schedule(s, KVBM_SCHED_DECODE, 0);
@@ -219,7 +236,7 @@ int kvbm_sched_apply_decode(struct kvbm_sched *s, uint32_t token)
 	err = kvbm_sched_need_state(s, KVBM_SCHED_DECODE);
 	if (err)
 		return err;
-	registered = register_up_to(s, s->kv_tokens + 1, true);
+	registered = register_up_to(s, s->kv_tokens + 1, sched_total(s) + 1);
 	if (registered < 0)
 		return registered;
 	s->kv_tokens++;
@@ -285,7 +302,7 @@ int kvbm_sched_apply_speculative(struct kvbm_sched *s, const uint32_t *tokens, s
 	/* Blocks among those accepted have their hash only now. */
 	for (i = 0; i < n; i++)
 		completed |= append(s, tokens[i]);
-	ret = register_up_to(s, s->kv_tokens + n, false);
+	ret = register_up_to(s, s->kv_tokens + n, 0);
 	if (ret < 0) {
 		kvbm_token_seq_unwind(r->seq, n);
 		r->generated -= n;

@@ -368,7 +368,7 @@ int kvbm_sched_append_tokens(struct kvbm_sched *s, const uint32_t *tokens, size_
  * that was in them is to be prefilled again.
  */
 ssize_t kvbm_sched_drop_unassigned(struct kvbm_sched *s, size_t n);
-/* Release the block that was allocated ahead of time, if there is one. */
+/* Release what was allocated ahead of time. */
 int kvbm_sched_drop_spare(struct kvbm_sched *s);
 
 /*
@@ -396,7 +396,7 @@ ssize_t kvbm_sched_reacquire(struct kvbm_sched *s);
  * @prefill_end: tokens to prefill: the input, after a release all tokens
  * @kv_tokens: tokens that have their KV
  * @dangling_tokens: tokens that do not
- * @spare_blocks: allocated ahead of time: 0 or 1
+ * @spare_blocks: allocated ahead of time: 0 or 1, or 2 with blocks of one token
  */
 struct kvbm_sched_info {
 	enum kvbm_sched_state state;
