@@ -3,6 +3,8 @@
  * Sequences of tokens: growing, shrinking, looking. expect_tokens() and
  * expect_sound() compare each result with what is made of the same tokens at once.
  */
+#include <kvbm/kvbm.h>
+
 #include "token_fixture.h"
 
 /* Block hash and sequence hash of 1 to 4, 5 to 8, 9 to 12. */
@@ -586,6 +588,20 @@ static void equality(void)
 	kvbm_token_seq_free(z);
 }
 
+/* In our words, which tell what to do, not in those of the C library. */
+static void errors_have_words(void)
+{
+	static const int errors[] = {
+		EILSEQ, EINVAL, ENODATA, ENOMEM, ENOTUNIQ, EOVERFLOW, ERANGE
+	};
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(errors); i++) {
+		EXPECT(strcmp(kvbm_strerror(-errors[i]), strerror(errors[i])));
+		EXPECT(strchr(kvbm_strerror(-errors[i]), ':'));
+	}
+}
+
 static const struct tap_test tests[] = {
 	TEST(new_sequences),
 	TEST(tokens_are_copied),
@@ -611,6 +627,7 @@ static const struct tap_test tests[] = {
 	TEST(longest),
 	TEST(any_order),
 	TEST(equality),
+	TEST(errors_have_words),
 };
 
 int main(void)
