@@ -11,7 +11,7 @@
 
 #include <kvbm/tokens.h>
 
-#include "plh.h"
+#include "engine/plh.h"
 #include "tokens.h"
 
 /* In front of a slot of a block with runs. */

@@ -6,19 +6,9 @@
 
 #include <kvbm/hash.h>
 
-#include "plh.h"
+#include "engine/plh.h"
 
 static_assert(KVBM_MAX_POSITIONS - KVBM_PLH_MAX_POSITION == 1);
-
-/* The smallest mode that holds the position. */
-static u32 mode_of(u32 position)
-{
-	u32 mode = 0;
-
-	while (position >> kvbm_plh_position_bits(mode))
-		mode++;
-	return mode;
-}
 
 static u64 low_bits(u64 value, u32 bits)
 {
@@ -32,7 +22,7 @@ int kvbm_plh(uint64_t current, uint64_t parent, uint32_t position,
 
 	if (position > KVBM_PLH_MAX_POSITION)
 		return -EOVERFLOW;
-	mode = mode_of(position);
+	mode = kvbm_plh_mode_of(position);
 	fragment = kvbm_plh_fragment_bits(mode);
 	if (!position)
 		parent = 0;
@@ -75,7 +65,7 @@ int kvbm_plh_child_fragment(const struct kvbm_hash *parent,
 	if (child_position > KVBM_PLH_MAX_POSITION)
 		return -EOVERFLOW;
 	*out = low_bits(kvbm_plh_current(parent),
-			kvbm_plh_fragment_bits(mode_of(child_position)));
+			kvbm_plh_fragment_bits(kvbm_plh_mode_of(child_position)));
 	return 0;
 }
 
@@ -146,7 +136,7 @@ int kvbm_psh(uint64_t sequence_hash, uint32_t position, uint64_t block_hash,
 
 	if (position >> 31)
 		return -EOVERFLOW;
-	mode = position > KVBM_PLH_MAX_POSITION ? 3 : mode_of(position);
+	mode = position > KVBM_PLH_MAX_POSITION ? 3 : kvbm_plh_mode_of(position);
 	fragment = psh_fragment_bits(mode);
 	out->value.hi = (uint64_t)mode << 62 | (uint64_t)position << fragment |
 			low_bits(block_hash, fragment);

@@ -3,7 +3,7 @@
  * Sequences of tokens: growing, shrinking, looking.
  */
 #include "grow.h"
-#include "plh.h"
+#include "engine/plh.h"
 #include "tokens.h"
 
 /**

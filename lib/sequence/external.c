@@ -2,8 +2,8 @@
 /*
  * Assignments of block ids that somebody else manages.
  */
+#include "engine/plh.h"
 #include "internal.h"
-#include "plh.h"
 
 /**
  * struct kvbm_external_assignments - block ids, in the order of a sequence
