@@ -267,6 +267,24 @@ static ssize_t check_stage(struct kvbm_logical_assignments *l, size_t n,
 	return min_t(size_t, n, l->unassigned);
 }
 
+/* Back to @keep staged blocks. If even this fails, they stay staged. */
+static void unstage_behind(struct kvbm_logical_assignments *l, size_t keep)
+{
+	struct kvbm_token *from;
+	size_t batch;
+
+	while (l->staged > keep) {
+		batch = batch_of(l->staged - keep);
+		from = first_unassigned(l) - batch;
+		if (kvbm_unstage(l->session, batch, as_complete(from),
+				 as_mutable(l->scratch)))
+			break;
+		memcpy(from, l->scratch, batch * sizeof(*from));
+		l->staged -= batch;
+		l->unassigned += batch;
+	}
+}
+
 ssize_t kvbm_logical_stage(struct kvbm_logical_assignments *l, size_t n,
 			   const struct kvbm_hash *hashes, uint32_t block_size)
 {
@@ -280,27 +298,15 @@ ssize_t kvbm_logical_stage(struct kvbm_logical_assignments *l, size_t n,
 		from = first_unassigned(l);
 		err = kvbm_stage(l->session, batch, as_mutable(from), hashes + done,
 				 block_size, as_complete(l->scratch));
-		if (err)
-			goto err_unstage;
+		if (err) {
+			unstage_behind(l, before);
+			return kvbm_seq_pass(&l->error, err);
+		}
 		memcpy(from, l->scratch, batch * sizeof(*from));
 		l->staged += batch;
 		l->unassigned -= batch;
 	}
 	return count;
-
-err_unstage:
-	while (l->staged > before) {
-		batch = batch_of(l->staged - before);
-		from = first_unassigned(l) - batch;
-		/* If even this fails, they stay staged. */
-		if (kvbm_unstage(l->session, batch, as_complete(from),
-				 as_mutable(l->scratch)))
-			break;
-		memcpy(from, l->scratch, batch * sizeof(*from));
-		l->staged -= batch;
-		l->unassigned += batch;
-	}
-	return kvbm_seq_pass(&l->error, err);
 }
 
 ssize_t kvbm_logical_register(struct kvbm_logical_assignments *l)
@@ -324,6 +330,23 @@ ssize_t kvbm_logical_register(struct kvbm_logical_assignments *l)
 	return count;
 }
 
+/* Behind those that are staged: stage these, then register all of them. */
+static ssize_t stage_then_register(struct kvbm_logical_assignments *l, size_t n,
+				   const struct kvbm_hash *hashes,
+				   uint32_t block_size)
+{
+	size_t before = l->staged;
+	ssize_t ret;
+
+	ret = kvbm_logical_stage(l, n, hashes, block_size);
+	if (ret < 0)
+		return ret;
+	ret = kvbm_logical_register(l);
+	if (ret < 0)
+		unstage_behind(l, before);
+	return ret;
+}
+
 ssize_t kvbm_logical_stage_register(struct kvbm_logical_assignments *l, size_t n,
 				    const struct kvbm_hash *hashes,
 				    uint32_t block_size, struct kvbm_next *next)
@@ -338,8 +361,10 @@ ssize_t kvbm_logical_stage_register(struct kvbm_logical_assignments *l, size_t n
 		next->allocated = 0;
 	if (count < 0)
 		return count;
-	if (l->staged)
-		registered = kvbm_logical_register(l);
+	if (l->staged) {
+		registered = stage_then_register(l, count, hashes, block_size);
+		count = 0;
+	}
 	if (registered < 0 || (!count && !next))
 		return registered;
 	do {
@@ -350,8 +375,11 @@ ssize_t kvbm_logical_stage_register(struct kvbm_logical_assignments *l, size_t n
 					  hashes + done, block_size,
 					  as_immutable(l->scratch), NULL,
 					  last ? next : NULL);
-		if (err)
+		/* That there is no next block is not an error of the others. */
+		if (err && !registered)
 			return kvbm_seq_pass(&l->error, err);
+		if (err)
+			break;
 		if (batch)
 			memcpy(from, l->scratch, batch * sizeof(*from));
 		l->assigned += batch;
