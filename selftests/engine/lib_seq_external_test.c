@@ -280,6 +280,36 @@ static void tokens_then_blocks(void)
 	kvbm_token_seq_free(seq);
 }
 
+/* What the reference calls a block sequence is a sequence of tokens here. */
+static void block_sequence(void)
+{
+	struct kvbm_assignment chain[3];
+	struct kvbm_token_seq *seq, *salted;
+	const struct kvbm_hash *h, *other;
+	size_t n, i;
+
+	ASSERT_EQ(kvbm_token_seq_alloc(prompt(), 10, BS, 0, &seq), 0);
+	ASSERT_EQ(kvbm_token_seq_alloc(prompt(), 10, BS, KVBM_TEST_SALT_HASH, &salted), 0);
+	EXPECT_EQ(kvbm_token_seq_len(seq), 10);
+	EXPECT_EQ(kvbm_token_seq_block_size(seq), BS);
+	ASSERT_EQ(kvbm_test_chain(prompt(), 10, BS, 0, 0, chain), 2);
+	h = kvbm_token_seq_hashes(seq, &n);
+	other = kvbm_token_seq_hashes(salted, NULL);
+	EXPECT_EQ(n, 2);
+	for (i = 0; i < n; i++) {
+		EXPECT(!kvbm_hash_compare(&h[i], &chain[i].hash));
+		EXPECT(kvbm_hash_compare(&h[i], &other[i]));
+	}
+	EXPECT_EQ(kvbm_token_seq_append(seq, 1), 0);
+	EXPECT_EQ(kvbm_token_seq_append(seq, 2), 1);
+	EXPECT_EQ(kvbm_token_seq_block_count(seq), 3);
+	EXPECT_EQ(kvbm_token_seq_extend(seq, prompt(), 3), 0);
+	EXPECT_EQ(kvbm_token_seq_extend(seq, prompt(), 6), 2);
+	EXPECT_EQ(kvbm_token_seq_block_count(seq), 5);
+	kvbm_token_seq_free(seq);
+	kvbm_token_seq_free(salted);
+}
+
 static void staging(void)
 {
 	struct kvbm_assignment taken[8];
@@ -562,6 +592,7 @@ static const struct tap_test tests[] = {
 	TEST(a_shorter_sequence_shrinks_nothing),
 	TEST(at_an_offset),
 	TEST(tokens_then_blocks),
+	TEST(block_sequence),
 	TEST(staging),
 	TEST(positions),
 	TEST(extend_assigned),

@@ -136,6 +136,9 @@ static void matched_prefix_then_new_blocks(void)
 	EXPECT_EQ(kvbm_logical_allocate(s.l, 3), 0);
 	EXPECT_EQ(kvbm_logical_stage(s.l, 2, s.h + 4, BS), 2);
 	has(&s, 4, 2, 1);
+	EXPECT_EQ(kvbm_logical_block_ids(s.l, 0, BLOCKS, ids), 7);
+	for (i = 0; i < 7; i++)
+		EXPECT(kvbm_logical_contains(s.l, ids[i]));
 	EXPECT_EQ(kvbm_probe(s.m.session, BLOCKS, s.h), 4);
 	EXPECT_EQ(kvbm_logical_register(s.l), 2);
 	has(&s, 6, 0, 1);
@@ -188,7 +191,9 @@ static void first_in_first_out(void)
 	allocate(&s, 4, m);
 	memcpy(copy, m, sizeof(m));
 	EXPECT_EQ(kvbm_logical_extend_mutable(s.l, 4, m), 0);
-	/* Fewer hashes than blocks, then fewer blocks than hashes. */
+	/* No hashes, fewer of them than blocks, then fewer blocks than hashes. */
+	EXPECT_EQ(kvbm_logical_stage(s.l, 0, NULL, BS), 0);
+	has(&s, 0, 0, 4);
 	EXPECT_EQ(kvbm_logical_stage(s.l, 1, s.h, BS), 1);
 	has(&s, 0, 1, 3);
 	EXPECT_EQ(kvbm_logical_stage(s.l, 9, s.h + 1, BS), 3);

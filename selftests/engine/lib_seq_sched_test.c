@@ -490,7 +490,7 @@ static void revert(void)
 
 static void drop_unassigned(void)
 {
-	uint32_t ids[4];
+	uint32_t ids[4], left[4];
 	struct scene s;
 
 	begin(&s, 10, 20);
@@ -508,7 +508,8 @@ static void drop_unassigned(void)
 	EXPECT_EQ(kvbm_sched_drop_unassigned(s.s, 0), 0);
 	EXPECT_EQ(kvbm_sched_drop_unassigned(s.s, 1), 1);
 	is_at(&s, 12, 10, 11, 2, 1);
-	EXPECT_EQ(kvbm_sched_block_ids(s.s, 2, 2, ids + 2), 1);
+	EXPECT_EQ(kvbm_sched_block_ids(s.s, 0, 4, left), 3);
+	EXPECT(!memcmp(left, ids, 3 * sizeof(*ids)));
 	/* With the last one goes KV: it is to be computed again. */
 	EXPECT_EQ(kvbm_sched_drop_unassigned(s.s, 9), 1);
 	is_at(&s, 12, 8, 8, 2, 0);
