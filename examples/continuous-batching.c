@@ -311,12 +311,12 @@ static void report(void)
 		strcat(names, info_of(running[i]).state == KVBM_SCHED_PREFILL ? "* " : " ");
 	}
 	check(kvbm_session_counters(g1.session, &c), "counters");
-	printf("%4u  %-16s %4u %6u %5u %s\n", steps, nr_running ? names : "-",
+	printf("%4u  %-16s %4u %6u %5u%s%s\n", steps, nr_running ? names : "-",
 	       (unsigned int)(c.states[KVBM_STATE_MUTABLE] +
 			      c.states[KVBM_STATE_PRIMARY] +
 			      c.states[KVBM_STATE_DUPLICATE]),
 	       (unsigned int)c.inactive_pool_size, (unsigned int)c.reset_pool_size,
-	       log_line);
+	       log_line[0] ? " " : "", log_line);
 	log_line[0] = 0;
 }
 
