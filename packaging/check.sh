@@ -60,7 +60,10 @@ right_places() {
 	/usr/local/lib/udev/rules.d/60-kvbm.rules
 	/usr/local/share/man/man1/kvbm-replay.1
 	/usr/local/share/man/man1/kvbm-run.1
+	/usr/local/share/man/man3/kvbm_assignments.3
 	/usr/local/share/man/man3/kvbm_hash.3
+	/usr/local/share/man/man3/kvbm_request.3
+	/usr/local/share/man/man3/kvbm_sched.3
 	/usr/local/share/man/man3/kvbm_token_seq.3
 	/usr/local/share/man/man3/libkvbm.3
 	/usr/local/share/man/man4/kvbm.4
