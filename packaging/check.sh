@@ -41,7 +41,12 @@ right_places() {
 	/usr/local/bin/kvbm-replay
 	/usr/local/bin/kvbm-run
 	/usr/local/bin/kvbmctl
+	/usr/local/include/kvbm/assignments.h
+	/usr/local/include/kvbm/hash.h
 	/usr/local/include/kvbm/kvbm.h
+	/usr/local/include/kvbm/sequence.h
+	/usr/local/include/kvbm/testing.h
+	/usr/local/include/kvbm/tokens.h
 	/usr/local/include/linux/kvbm.h
 	/usr/local/include/linux/kvbm_types.h
 	/usr/local/lib/libkvbm.a
@@ -55,6 +60,11 @@ right_places() {
 	/usr/local/lib/udev/rules.d/60-kvbm.rules
 	/usr/local/share/man/man1/kvbm-replay.1
 	/usr/local/share/man/man1/kvbm-run.1
+	/usr/local/share/man/man3/kvbm_assignments.3
+	/usr/local/share/man/man3/kvbm_hash.3
+	/usr/local/share/man/man3/kvbm_request.3
+	/usr/local/share/man/man3/kvbm_sched.3
+	/usr/local/share/man/man3/kvbm_token_seq.3
 	/usr/local/share/man/man3/libkvbm.3
 	/usr/local/share/man/man4/kvbm.4
 	/usr/local/share/man/man8/kvbmctl.8

@@ -82,7 +82,7 @@ checkpatch() {
 	# BIT() is not there for user space. checkpatch knows that, but only of
 	# a path that starts with include/uapi/.
 	uapi) patch_check BIT_MACRO "${files[@]}" ;;
-	lib | tools | selftests) patch_check "$user_space,$tables" "${files[@]}" ;;
+	lib | tools | selftests | examples) patch_check "$user_space,$tables" "${files[@]}" ;;
 	*)
 		for f in "${files[@]}"; do
 			case $f in
@@ -135,7 +135,7 @@ spdx() {
 			echo "$f has no SPDX line"
 			missing=1
 		}
-	done < <(find kmod uapi lib tools selftests scripts .ci Kbuild Makefile \
+	done < <(find kmod uapi lib tools selftests examples scripts .ci Kbuild Makefile \
 		 packaging Documentation/man \
 		 -type f \( -name '*.[ch]' -o -name '*.sh' -o -name '*.py' -o \
 		 -name Makefile -o -name Kbuild -o -path .ci/run -o \
@@ -167,7 +167,7 @@ manual_pages() {
 	return "$missing"
 }
 
-checkpatch_dirs=(kmod uapi lib tools selftests scripts)
+checkpatch_dirs=(kmod uapi lib tools selftests examples scripts)
 
 echo "TAP version 13"
 echo "1..$((2 + ${#checkpatch_dirs[@]} + 5))"

@@ -44,6 +44,8 @@
 
 #include <linux/kvbm.h>
 
+#include <kvbm/hash.h>
+
 /*
  * A guard of the wrong type is an error, and not only from GCC 14 on or in C++,
  * where every pointer of the wrong type is.
@@ -682,20 +684,6 @@ KVBM_DEFINE_SCOPE(immutable)
 	__attribute__((cleanup(kvbm_scope_##state##_end)))		\
 	struct kvbm_scope_##state name = { (session), (n), (guards) }
 #endif
-
-/* Positional lineage hashes. */
-
-/**
- * kvbm_plh - pack a positional lineage hash
- * @current: sequence hash of the block
- * @parent: sequence hash of the block before; ignored at position 0
- * @position: index of the block in its sequence
- * @out: the hash
- *
- * Errors: -EOVERFLOW when @position is 2^24 or more.
- */
-int kvbm_plh(uint64_t current, uint64_t parent, uint32_t position,
-	     struct kvbm_hash *out);
 
 #pragma GCC visibility pop
 
