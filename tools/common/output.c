@@ -39,6 +39,12 @@ const struct counter_field counter_fields[] = {
 	FIELD(reclaim_last_ns),
 	FIELD(reclaim_max_ns),
 	FIELD(reclaim_end_ns),
+	FIELD(reclaim_total_ns),
+	FIELD(wait_total_ns),
+	FIELD(regret_sample),
+	FIELD(regret_evictions),
+	FIELD(regrets),
+	FIELD(regret_total_ns),
 	{ NULL, 0 }
 };
 
