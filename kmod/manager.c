@@ -98,6 +98,8 @@ static int manager_end(struct kvbm_manager *m, bool force)
 	err = kvbm_store_shutdown(m->store, force);
 	if (!err) {
 		m->registry->live &= ~(1ULL << kvbm_store_bit(m->store));
+		/* Before the name is free for another one. */
+		kvbm_sysfs_remove(m);
 		unlink(m);
 	}
 	return err;
@@ -300,10 +302,13 @@ int kvbm_manager_create(struct kvbm_file *file, struct kvbm_call *call)
 	err = build(m, &config);
 	if (err)
 		goto err_unreserve;
+	err = kvbm_sysfs_add(m);
+	if (err)
+		goto err_unbuild;
 	a->out_id = m->ident.id;
 	err = kvbm_call_put(call);
 	if (err)
-		goto err_unbuild;
+		goto err_hide;
 
 	/* For as long as it exists; we are called through an open file. */
 	__module_get(THIS_MODULE);
@@ -321,6 +326,8 @@ int kvbm_manager_create(struct kvbm_file *file, struct kvbm_call *call)
 
 err_put_module:
 	module_put(THIS_MODULE);
+err_hide:
+	kvbm_sysfs_remove(m);
 err_unbuild:
 	kvbm_store_free(m->store);
 err_unreserve:

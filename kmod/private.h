@@ -10,6 +10,7 @@
  *	attach.c	what a registry knows of hashes beyond presence
  *	session.c	a file bound to a manager
  *	holders.c	who has bound, and how much they hold
+ *	sysfs.c		/sys/class/kvbm
  *	batch.c		ioctls of a session, which move arrays
  *	call.c		the structure of an ioctl
  *	uarray.c	arrays of user memory
@@ -115,6 +116,8 @@ struct kvbm_registry_object {
  * @sessions: files bound to it; under kvbm_objects_lock
  * @bound: the same as a list, by rising id; under kvbm_objects_lock
  * @in_registry: in @registry->managers; under kvbm_objects_lock
+ * @dev: in sysfs, as long as it has its name; NULL for an anonymous one; once
+ *	published under kvbm_objects_lock
  */
 struct kvbm_manager {
 	struct kvbm_ident ident;
@@ -131,6 +134,7 @@ struct kvbm_manager {
 	u32 sessions;
 	struct list_head bound;
 	struct list_head in_registry;
+	struct device *dev;
 };
 
 /**
@@ -253,6 +257,12 @@ int kvbm_session_open(struct kvbm_file *file, struct kvbm_call *call);
 int kvbm_set_threshold(struct kvbm_file *file, struct kvbm_call *call);
 void kvbm_session_owner_died(struct kvbm_file *file);
 void kvbm_session_end(struct kvbm_file *file);
+
+/* sysfs.c */
+int kvbm_sysfs_init(void);
+void kvbm_sysfs_exit(void);
+int kvbm_sysfs_add(struct kvbm_manager *manager);
+void kvbm_sysfs_remove(struct kvbm_manager *manager);
 
 /* holders.c */
 void kvbm_session_enlist(struct kvbm_file *file, struct kvbm_manager *manager);

@@ -167,10 +167,22 @@ manual_pages() {
 	return "$missing"
 }
 
+# Each file of /sys/class/kvbm is told of, and no other one.
+sysfs_abi() {
+	local doc=Documentation/ABI/testing
+
+	perl "$KSRC/scripts/get_abi.pl" --dir "$doc" validate || return 1
+	diff <(sed -n 's/^CONFIG_ATTR(\([a-z_]*\),.*/\1/p
+		       s/^OWN_NAME(\([a-z_]*\)).*/\1/p
+		       s/^COUNTER([a-z_]*, \([a-z_]*\),.*/\1/p' kmod/sysfs.c | sort) \
+	     <(sed -n 's/^What:.*>\/\(.*\/\)\?\([a-z_]*\)$/\2/p' "$doc/sysfs-class-kvbm" |
+	       sort)
+}
+
 checkpatch_dirs=(kmod uapi lib tools selftests scripts)
 
 echo "TAP version 13"
-echo "1..$((2 + ${#checkpatch_dirs[@]} + 5))"
+echo "1..$((2 + ${#checkpatch_dirs[@]} + 6))"
 for kernel in stock-6.12 stock-6.1; do
 	if [ -e Kbuild ]; then
 		check "W=1 and sparse, $kernel" build $kernel
@@ -190,4 +202,5 @@ check "uapi headers alone, C90 and C++" uapi_header
 check "shellcheck" shell_scripts
 check "SPDX lines" spdx
 check "manual pages" manual_pages
+check "sysfs files are documented" sysfs_abi
 exit $failed
