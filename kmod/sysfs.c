@@ -13,8 +13,8 @@
 #include <linux/device.h>
 #include <linux/err.h>
 #include <linux/sysfs.h>
-#include <linux/version.h>
 
+#include "compat.h"
 #include "private.h"
 
 static struct kvbm_manager *to_manager(const struct device *dev)
@@ -95,6 +95,7 @@ static struct counter_attribute id##_attr = {				\
 	.attr = __ATTR(file, 0444, counter_show, NULL),			\
 	.offset = offsetof(struct kvbm_counters, member),		\
 }
+
 #define OWN_NAME(name)	COUNTER(name, name, name)
 
 OWN_NAME(allocations);
@@ -236,11 +237,7 @@ static const struct attribute_group *manager_groups[] = {
 	NULL
 };
 
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 2, 0)
-static void get_ownership(const struct device *dev, kuid_t *uid, kgid_t *gid)
-#else
-static void get_ownership(struct device *dev, kuid_t *uid, kgid_t *gid)
-#endif
+static void get_ownership(kvbm_class_device *dev, kuid_t *uid, kgid_t *gid)
 {
 	const struct kvbm_manager *m = to_manager(dev);
 

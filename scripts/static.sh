@@ -75,7 +75,7 @@ patch_check() {
 }
 
 checkpatch() {
-	local files f plain=() table=() trace=() result=0
+	local files f plain=() table=() trace=() compat=() result=0
 
 	mapfile -t files < <(sources "$1")
 	case $1 in
@@ -86,16 +86,20 @@ checkpatch() {
 	*)
 		for f in "${files[@]}"; do
 			case $f in
-			# Shared with user space, see above.
-			*/abi*.[ch]) table+=("$f") ;;
+			# Shared with user space, see above; and a table.
+			*/abi*.[ch] | */sysfs.c) table+=("$f") ;;
 			# The layout that all of include/trace/events/ has.
 			*/trace.h) trace+=("$f") ;;
+			# What in a tree of one version has no place.
+			*/compat.h) compat+=("$f") ;;
 			*) plain+=("$f") ;;
 			esac
 		done
 		patch_check NONE "${plain[@]}" || result=1
 		patch_check "BIT_MACRO,$tables" "${table[@]}" || result=1
 		patch_check OPEN_ENDED_LINE,PARENTHESIS_ALIGNMENT "${trace[@]}" || result=1
+		patch_check LINUX_VERSION_CODE,CONSTANT_COMPARISON "${compat[@]}" ||
+			result=1
 		return "$result"
 		;;
 	esac
