@@ -42,6 +42,7 @@ right_places() {
 	/usr/local/bin/kvbm-run
 	/usr/local/bin/kvbmctl
 	/usr/local/include/kvbm/kvbm.h
+	/usr/local/include/kvbm/stats.h
 	/usr/local/include/linux/kvbm.h
 	/usr/local/include/linux/kvbm_types.h
 	/usr/local/lib/libkvbm.a

@@ -407,9 +407,9 @@ static void *read_on(void *arg)
 	return NULL;
 }
 
-TEST_F(sysfs, readers_race_with_the_end)
+TEST_F_TIMEOUT(sysfs, readers_race_with_the_end, 600)
 {
-	int rounds = getenv("KVBM_LONG") ? 5000 : 300, i, s;
+	int rounds = getenv("KVBM_LONG") ? 5000 : 80, i, s;
 	struct kvbm_manager_create m;
 	struct kvbm_token t[8];
 	pthread_t readers[3];

@@ -30,8 +30,11 @@ check() {
 }
 
 header() {
-	"$@" -Wall -Wextra -Werror -fsyntax-only "${include[@]}" \
-		"$top/lib/include/kvbm/kvbm.h"
+	local h
+
+	for h in "$top"/lib/include/kvbm/*.h; do
+		"$@" -Wall -Wextra -Werror -fsyntax-only "${include[@]}" "$h" || return 1
+	done
 }
 
 # A function that has one of everything.
@@ -68,9 +71,10 @@ refuses() {
 		"$out/program"
 }
 
-# The functions that the header declares, one a line.
+# The functions that the headers declare, one a line.
 declared() {
-	$CC -E -P "${include[@]}" "$top/lib/include/kvbm/kvbm.h" |
+	cat "$top"/lib/include/kvbm/*.h |
+		$CC -E -P "${include[@]}" -x c - |
 		grep -v 'static inline' | grep -oE '\bkvbm_[a-z_]+\(' | tr -d '(' |
 		grep -v '^kvbm_scope_' | sort -u
 }
