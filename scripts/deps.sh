@@ -20,6 +20,7 @@ packages() {
 	case $1 in
 	build)
 		echo gcc make libc6-dev pkg-config libjansson-dev libxxhash-dev \
+		     libncurses-dev \
 		     python3 ;;
 	vm)
 		echo gcc make qemu-system-x86 busybox-static cpio gzip kmod \

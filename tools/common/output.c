@@ -115,8 +115,11 @@ void check_print(const struct kvbm_check_result *check)
 {
 	const char *name;
 
-	printf("check: %llu blocks, %llu errors (%s)\n",
-	       (unsigned long long)check->blocks, (unsigned long long)check->errors,
+	bool red = check->errors && can_colour(stdout);
+
+	printf("check: %llu blocks, %s%llu errors%s (%s)\n",
+	       (unsigned long long)check->blocks, red ? "\033[31m" : "",
+	       (unsigned long long)check->errors, red ? "\033[0m" : "",
 	       check->exact ? "exact" : "each block by itself: the store changed meanwhile");
 	if (!check->errors)
 		return;

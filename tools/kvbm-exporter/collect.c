@@ -1,40 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "exporter.h"
 #include "say.h"
-
-/* Sessions asked for at a time. */
-#define SESSIONS_STEP	256
-
-static int collect_sessions(struct kvbm *kvbm, struct manager *m)
-{
-	struct kvbm_session_info *more;
-	uint64_t after = 0;
-	ssize_t n;
-
-	do {
-		more = reallocarray(m->sessions, m->nr_sessions + SESSIONS_STEP,
-				    sizeof(*more));
-		if (!more)
-			return -ENOMEM;
-		m->sessions = more;
-		n = kvbm_manager_sessions(kvbm, m->query.id, after, SESSIONS_STEP,
-					  more + m->nr_sessions);
-		if (n < 0)
-			return n;
-		m->nr_sessions += n;
-		if (n)
-			after = more[m->nr_sessions - 1].id;
-	} while (n == SESSIONS_STEP);
-	return 0;
-}
+#include "sessions.h"
 
 static int collect_manager(struct kvbm *kvbm, uint64_t id,
 			   const struct kvbm_registry_query *r, struct manager *m)
 {
+	ssize_t n = 0;
 	int err;
 
 	memset(m, 0, sizeof(*m));
@@ -43,14 +18,16 @@ static int collect_manager(struct kvbm *kvbm, uint64_t id,
 	if (!err)
 		err = kvbm_manager_counters(kvbm, id, &m->counters);
 	if (!err)
-		err = collect_sessions(kvbm, m);
+		n = sessions_of(kvbm, id, &m->sessions);
+	if (n < 0)
+		err = n;
+	else
+		m->nr_sessions = n;
 	/* No name of anybody begins like that. */
 	if (m->query.name[0])
 		memcpy(m->name, m->query.name, sizeof(m->name));
 	else
 		snprintf(m->name, sizeof(m->name), "#%llu", (unsigned long long)id);
-	if (err)
-		free(m->sessions);
 	return err;
 }
 
@@ -114,7 +91,6 @@ static int collect_registries(struct kvbm *kvbm, struct view *view)
 int view_collect(struct kvbm *kvbm, struct view *view)
 {
 	struct kvbm_info info;
-	struct timespec now;
 	int err;
 
 	memset(view, 0, sizeof(*view));
@@ -124,8 +100,7 @@ int view_collect(struct kvbm *kvbm, struct view *view)
 		err = collect_registries(kvbm, view);
 	}
 	/* After the rest: nothing that was seen is younger. */
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	view->now_ns = now.tv_sec * 1000000000ULL + now.tv_nsec;
+	view->now_ns = monotonic_ns();
 	if (!err)
 		return 0;
 	view_free(view);

@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "exporter.h"
+#include "sessions.h"
 
 enum unit { NUMBER, SECONDS };
 
@@ -193,13 +194,6 @@ static void write_managers(struct text *text, const struct view *view)
 	}
 }
 
-/* How long a session has held what it has held longest. */
-static uint64_t age_ns(const struct view *view, const struct kvbm_session_info *s)
-{
-	return s->oldest_ns && s->oldest_ns < view->now_ns ?
-	       view->now_ns - s->oldest_ns : 0;
-}
-
 static void write_holders(struct text *text, const struct view *view)
 {
 	static const char oldest[] = "kvbm_oldest_guard_seconds";
@@ -215,7 +209,8 @@ static void write_holders(struct text *text, const struct view *view)
 		    "How long the block that is held longest has been held; 0 when none is.");
 	for (i = 0; i < view->nr_managers; i++) {
 		for (s = 0, most = 0; s < view->managers[i].nr_sessions; s++) {
-			age = age_ns(view, &view->managers[i].sessions[s]);
+			age = oldest_age_ns(&view->managers[i].sessions[s],
+					    view->now_ns);
 			most = age > most ? age : most;
 		}
 		begin(text, oldest, &view->managers[i]);
@@ -262,7 +257,7 @@ static void write_sessions(struct text *text, const struct view *view)
 				s = &m->sessions[k];
 				begin_session(text, names[what], m, s);
 				if (what == 2)
-					text_seconds(text, age_ns(view, s));
+					text_seconds(text, oldest_age_ns(s, view->now_ns));
 				else
 					text_integer(text, what ? s->guards : s->blocks);
 			}
