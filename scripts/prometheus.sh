@@ -30,7 +30,7 @@ if [ ! -e "$dir/.complete" ]; then
 	mkdir -p "$dir"
 	if ! (cd "$dir" && apt-get -q download "${packages[@]}") >"$dir/log" 2>&1; then
 		# The lists may be old, or none may be there yet.
-		if [ "$(id -u)" = 0 ]; then as_root=env; else as_root='sudo env'; fi
+		if [ "$(id -u)" = 0 ]; then as_root='env'; else as_root='sudo env'; fi
 		$as_root apt-get -q update >>"$dir/log" 2>&1 </dev/null || true
 		(cd "$dir" && apt-get -q download "${packages[@]}") >>"$dir/log" 2>&1 || {
 			tail -n 10 "$dir/log" >&2

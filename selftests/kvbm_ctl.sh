@@ -122,24 +122,24 @@ top_batch() {
 
 top_needs_a_terminal() {
 	status 1 kvbmctl top && says 'try --batch or --json' &&
-		status 1 env TERM=no-such-terminal $pty q kvbmctl top && has 'try --batch' &&
-		status 1 env TERM=xterm $pty q kvbmctl top nothing && has 'no registry'
+		status 1 env TERM=no-such-terminal "$pty" q kvbmctl top && has 'try --batch' &&
+		status 1 env TERM=xterm "$pty" q kvbmctl top nothing && has 'no registry'
 }
 
 top_screen() {
-	status 0 env TERM=xterm $pty q kvbmctl top --interval=60 "$r" &&
+	status 0 env TERM=xterm "$pty" q kvbmctl top --interval=60 "$r" &&
 		has "kvbmctl top: 2 managers" && has "$r:a" && has 'rank-0' &&
-		status 0 env TERM=xterm $pty jjkkq kvbmctl top --interval=60 &&
-		status 0 env TERM=xterm $pty '' kvbmctl top --interval=1 --count=2
+		status 0 env TERM=xterm "$pty" jjkkq kvbmctl top --interval=60 &&
+		status 0 env TERM=xterm "$pty" '' kvbmctl top --interval=1 --count=2
 }
 
 esc=$(printf '\033')
 
 colours_on_terminals_only() {
-	status 0 env TERM=xterm $pty '' kvbmctl list && has "$esc\[1m" &&
-		status 0 env TERM=xterm NO_COLOR=1 $pty '' kvbmctl list && has NAME &&
+	status 0 env TERM=xterm "$pty" '' kvbmctl list && has "$esc\[1m" &&
+		status 0 env TERM=xterm NO_COLOR=1 "$pty" '' kvbmctl list && has NAME &&
 		! has "$esc" &&
-		status 0 env TERM=dumb $pty '' kvbmctl list && ! has "$esc" &&
+		status 0 env TERM=dumb "$pty" '' kvbmctl list && ! has "$esc" &&
 		status 0 env TERM=xterm kvbmctl list && ! has "$esc"
 }
 
