@@ -12,8 +12,9 @@
 #   static       static checkers
 #   abi          layout of structures, in 32-bit programs, too
 #   packaging    DKMS, and what installing is tested with
+#   plots        what scripts/plot-run.sh draws with
 #
-# Without a GROUP: all of them.
+# Without a GROUP: all of them but the last.
 set -eu
 
 packages() {
@@ -35,8 +36,10 @@ packages() {
 		echo gcc g++ gcc-multilib dwarves ;;
 	packaging)
 		echo gcc make dkms kmod pkg-config ;;
+	plots)
+		echo gnuplot-nox ;;
 	*)
-		echo "deps.sh: no such group: $1 (build vm debugkernel static abi packaging)" >&2
+		echo "deps.sh: no such group: $1 (build vm debugkernel static abi packaging plots)" >&2
 		exit 2 ;;
 	esac
 }

@@ -199,7 +199,7 @@ not_readable() {
 	result=$?
 	chmod 660 /dev/kvbm
 	kvbmctl destroy "$r:secret"
-	return $result
+	return "$result"
 }
 
 kvbmctl create registry "$r" --capacity=1k >/dev/null || skip_all "cannot create"

@@ -206,6 +206,58 @@ static void ticks(void)
 	kvbm_stats_free(stats);
 }
 
+/* What the samples are made of. */
+static void counters_and_gauges(void)
+{
+	struct kvbm_immutable im[3], found[4];
+	struct kvbm_complete complete[3];
+	struct kvbm_mutable m[4];
+	struct kvbm_hash h[4];
+	struct kvbm_counters c;
+	struct fixture f;
+
+	set_up(&f, 8);
+	hashes_of(0, 4, h);
+	c = counters(&f);
+	EXPECT_EQ(c.reset_pool_size, 8);
+	EXPECT_EQ(c.inactive_pool_size, 0);
+	EXPECT_EQ(c.allocations, 0);
+	ASSERT_EQ(kvbm_allocate(f.s, 4, m, NULL, NULL), 0);
+	c = counters(&f);
+	EXPECT_EQ(c.allocations, 4);
+	EXPECT_EQ(c.allocations_from_reset, 4);
+	EXPECT_EQ(c.inflight_mutable, 4);
+	EXPECT_EQ(c.reset_pool_size, 4);
+	ASSERT_EQ(kvbm_stage(f.s, 3, m, h, BLOCK_SIZE, complete), 0);
+	EXPECT_EQ(counters(&f).inflight_mutable, 1);
+	ASSERT_EQ(kvbm_register(f.s, 3, complete, im, NULL), 0);
+	ASSERT_EQ(kvbm_release(f.s, 1, m + 3), 0);
+	c = counters(&f);
+	EXPECT_EQ(c.inflight_mutable, 0);
+	EXPECT_EQ(c.inflight_immutable, 3);
+	EXPECT_EQ(c.reset_pool_size, 5);
+	EXPECT_EQ(c.registrations, 3);
+	/* Up and down again. */
+	ASSERT_EQ(kvbm_match(f.s, 4, h, found), 3);
+	EXPECT_EQ(counters(&f).inflight_immutable, 6);
+	ASSERT_EQ(kvbm_release(f.s, 3, found), 0);
+	EXPECT_EQ(counters(&f).inflight_immutable, 3);
+	ASSERT_EQ(kvbm_release(f.s, 3, im), 0);
+	c = counters(&f);
+	EXPECT_EQ(c.inflight_immutable, 0);
+	EXPECT_EQ(c.inactive_pool_size, 3);
+	EXPECT_EQ(c.reset_pool_size, 5);
+	EXPECT_EQ(c.match_hashes_requested, 4);
+	EXPECT_EQ(c.match_blocks_returned, 3);
+	ASSERT_EQ(kvbm_scan(f.s, 4, h, found), 3);
+	c = counters(&f);
+	EXPECT_EQ(c.scan_hashes_requested, 4);
+	EXPECT_EQ(c.scan_blocks_returned, 3);
+	EXPECT_EQ(c.match_hashes_requested, 4);
+	EXPECT_EQ(c.inactive_pool_size, 0);
+	tear_down(&f);
+}
+
 static const struct tap_test tests[] = {
 	TEST(disabled_by_default),
 	TEST(enable_and_sample),
@@ -214,6 +266,7 @@ static const struct tap_test tests[] = {
 	TEST(gradients),
 	TEST(odd_samples),
 	TEST(ticks),
+	TEST(counters_and_gauges),
 };
 
 int main(void)
