@@ -33,6 +33,17 @@ test_case() {
 	fi
 }
 
+# The same, of what says nothing about the kernel: not where every exec(2) takes
+# its time.
+test_program() {
+	if [ -e /sys/kernel/debug/kmemleak ]; then
+		n=$((n + 1))
+		echo "ok $n $1 # SKIP nothing new for a debug kernel"
+	else
+		test_case "$@"
+	fi
+}
+
 # status WANT COMMAND...
 status() {
 	want=$1
@@ -145,7 +156,7 @@ colours_on_terminals_only() {
 
 gc_is_careful() {
 	# In use, just made, with a cache: none of them.
-	status 0 kvbmctl gc "$r" && ! has "$r" &&
+	status 0 kvbmctl gc --older=86400 "$r" && ! has "$r" &&
 		status 0 kvbmctl gc --older=0 "$r" && has "^$r:b .*kept" && ! has "$r:a" &&
 		says 'nothing was destroyed' &&
 		status 0 kvbmctl show "$r:b" &&
@@ -214,17 +225,17 @@ read -r word </tmp/ctl.fifo.out
 
 echo "1..16"
 test_case "holders, as text" holders_text
-test_case "holders, as JSON" holders_json
-test_case "dump, as text" dump_text
+test_program "holders, as JSON" holders_json
+test_program "dump, as text" dump_text
 test_case "dump, as JSON" dump_json
 test_case "check" check_text
 test_case "show and stat" show_and_stat
 test_case "stat equals sysfs" equals_sysfs
 test_case "top, table by table" top_batch
-test_case "top needs a terminal" top_needs_a_terminal
+test_program "top needs a terminal" top_needs_a_terminal
 test_case "top, on a screen" top_screen
-test_case "colours on terminals only" colours_on_terminals_only
-test_case "bad input" bad_input
+test_program "colours on terminals only" colours_on_terminals_only
+test_program "bad input" bad_input
 test_case "what may not be read" not_readable
 test_case "gc destroys nothing unasked" gc_is_careful
 exec 9<&-
