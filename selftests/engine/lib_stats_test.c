@@ -20,7 +20,9 @@ static struct kvbm_stats *enabled(uint32_t window)
 
 static bool close_to(double a, double b)
 {
-	return a > b - 1e-9 && a < b + 1e-9;
+	double apart = a > b ? a - b : b - a;
+
+	return apart * 1000000 < 1;
 }
 
 static void disabled_by_default(void)

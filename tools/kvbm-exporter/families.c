@@ -53,7 +53,7 @@ static const struct family families[] = {
 	COUNTER(eager_primary_to_inactive,
 		"Audit: a race of kvbm-logical that cannot happen here; stays 0."),
 	COUNTER(allocate_atomic_rollback,
-		"Audit: large allocations that were undone half way; rising says that the pool is too small for them."),
+		"Audit: large allocations undone half way: the pool is too small for them."),
 	COUNTER(release_primary_noop,
 		"Audit: a race of kvbm-logical that cannot happen here; stays 0."),
 	COUNTER(release_duplicate_noop,
@@ -90,7 +90,7 @@ static const struct family families[] = {
 	       "One in so many hashes is watched for regret."),
 };
 
-#define NR_FAMILIES	(sizeof(families) / sizeof(families[0]))
+#define NR_FAMILIES	(sizeof(families) / sizeof(*families))
 
 static void begin(struct text *text, const char *name, const struct manager *m)
 {

@@ -26,7 +26,7 @@ enum { OPT_DEVICE = 0x100, OPT_SESSIONS };
 
 static const struct argp_option argp_options[] = {
 	{ "output", 'o', "FILE", 0,
-	  "replace this file, as a whole; it has to end in .prom for node_exporter (default: write to stdout)", 0 },
+	  "replace this file, as a whole; its name ends in .prom (default: stdout)", 0 },
 	{ "interval", 'i', "SECONDS", 0, "again and again, not once", 0 },
 	{ "label", 'l', "NAME=VALUE", 0, "on every sample; may be given again", 0 },
 	{ "sessions", OPT_SESSIONS, NULL, 0,
@@ -75,8 +75,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		/* It would be written for nobody. */
 		if (length < 6 || strcmp(arg + length - 5, ".prom") ||
 		    arg[length - 6] == '/')
-			argp_error(state, "--output=%s: node_exporter reads files that end in .prom",
-				   arg);
+			argp_error(state, "--output=%s: node_exporter reads only *.prom", arg);
 		o->output = arg;
 		return 0;
 	case 'i':

@@ -52,8 +52,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	switch (key) {
 	case OPT_STATE:
 		if (parse_list(arg, add_state, dump))
-			argp_error(state, "--state=%s: there is reset, mutable, staged, primary, duplicate and inactive",
-				   arg);
+			argp_error(state, "--state=%s: there is %s", arg,
+				   "reset, mutable, staged, primary, duplicate and inactive");
 		return 0;
 	case OPT_START:
 		if (parse_count(arg, 0, KVBM_MAX_BLOCKS, &dump->start))
