@@ -75,6 +75,11 @@ if [ -z "$draw_only" ]; then
 fi
 
 killed=$(awk '!/^#/ && $12 > 0 { print $1; exit }' "$out/run.tsv")
+mark=''
+if [ -n "$killed" ]; then
+	mark="set arrow 1 from $killed, graph 0 to $killed, graph 1 nohead lc rgb '#cc0000' dt 2 front
+	set label 1 'a worker is killed' at $killed, graph 0.92 offset 0.6,0 tc rgb '#cc0000' front"
+fi
 gnuplot <<-PLOT
 	hashes = found = t = u = a = e = 0
 	set terminal svg size 900,760 dynamic font "sans-serif,13" background "white"
@@ -86,8 +91,7 @@ gnuplot <<-PLOT
 	set key outside top center horizontal
 	set grid ytics lc rgb "#dddddd"
 	set style fill solid 0.8 noborder
-	${killed:+set arrow 1 from $killed, graph 0 to $killed, graph 1 nohead lc rgb "#cc0000" dt 2 front}
-	${killed:+set label 1 "a worker is killed" at $killed, graph 0.92 offset 0.6,0 tc rgb "#cc0000" front}
+	$mark
 	set ylabel "blocks"
 	set yrange [0:*]
 	plot "$out/run.tsv" using 1:(\$2+\$3+\$4+\$5+\$6+\$7) with filledcurves x1 lc rgb "#eeeeee" title "reset", \
