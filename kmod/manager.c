@@ -71,7 +71,7 @@ static void manager_free(struct kref *ref)
 }
 
 /* Context: may sleep; not under kvbm_objects_lock. */
-static void manager_put(struct kvbm_manager *manager)
+void kvbm_manager_put(struct kvbm_manager *manager)
 {
 	kref_put(&manager->ref, manager_free);
 }
@@ -98,6 +98,8 @@ static int manager_end(struct kvbm_manager *m, bool force)
 	err = kvbm_store_shutdown(m->store, force);
 	if (!err) {
 		m->registry->live &= ~(1ULL << kvbm_store_bit(m->store));
+		/* Before the name is free for another one. */
+		kvbm_sysfs_remove(m);
 		unlink(m);
 	}
 	return err;
@@ -117,8 +119,8 @@ static void linger_work(struct work_struct *work)
 		ended = !manager_end(m, true);
 	mutex_unlock(&kvbm_objects_lock);
 	if (ended)
-		manager_put(m);
-	manager_put(m);
+		kvbm_manager_put(m);
+	kvbm_manager_put(m);
 }
 
 /*
@@ -190,8 +192,8 @@ void kvbm_manager_unbind(struct kvbm_manager *manager)
 	}
 	mutex_unlock(&kvbm_objects_lock);
 	if (ended)
-		manager_put(ended);
-	manager_put(manager);
+		kvbm_manager_put(ended);
+	kvbm_manager_put(manager);
 }
 
 /* Name, id, charge, and a place in both tables; to be undone by unreserve(). */
@@ -289,6 +291,7 @@ int kvbm_manager_create(struct kvbm_file *file, struct kvbm_call *call)
 	m->linger_ms = a->linger_ms;
 	m->created_ns = ktime_get_ns();
 	init_waitqueue_head(&m->pollers);
+	INIT_LIST_HEAD(&m->bound);
 	INIT_DELAYED_WORK(&m->linger, linger_work);
 
 	mutex_lock(&kvbm_objects_lock);
@@ -299,10 +302,13 @@ int kvbm_manager_create(struct kvbm_file *file, struct kvbm_call *call)
 	err = build(m, &config);
 	if (err)
 		goto err_unreserve;
+	err = kvbm_sysfs_add(m);
+	if (err)
+		goto err_unbuild;
 	a->out_id = m->ident.id;
 	err = kvbm_call_put(call);
 	if (err)
-		goto err_unbuild;
+		goto err_hide;
 
 	/* For as long as it exists; we are called through an open file. */
 	__module_get(THIS_MODULE);
@@ -320,6 +326,8 @@ int kvbm_manager_create(struct kvbm_file *file, struct kvbm_call *call)
 
 err_put_module:
 	module_put(THIS_MODULE);
+err_hide:
+	kvbm_sysfs_remove(m);
 err_unbuild:
 	kvbm_store_free(m->store);
 err_unreserve:
@@ -443,16 +451,22 @@ int kvbm_manager_destroy(struct kvbm_file *file, struct kvbm_call *call)
 	if (err)
 		return err;
 	if (cancel_delayed_work(&m->linger))
-		manager_put(m);
-	manager_put(m);
+		kvbm_manager_put(m);
+	kvbm_manager_put(m);
 	return 0;
 }
 
-/*
- * The manager that a call is about, referenced: by id, or, for 0, the one that
- * the file is bound to. Read rights are needed.
+/**
+ * kvbm_manager_get_readable - the manager that a call is about, referenced
+ * @file: any
+ * @id: of the manager; 0 for the one that the file is bound to
+ * @out: the manager, for kvbm_manager_put()
+ *
+ * Context: may sleep.
+ * Return: 0, -ENOENT, -ENOTCONN, -EACCES (it takes read).
  */
-static int get_readable(struct kvbm_file *file, u64 id, struct kvbm_manager **out)
+int kvbm_manager_get_readable(struct kvbm_file *file, u64 id,
+			      struct kvbm_manager **out)
 {
 	struct kvbm_manager *m;
 	bool may;
@@ -474,7 +488,7 @@ static int get_readable(struct kvbm_file *file, u64 id, struct kvbm_manager **ou
 		may = file->rights & KVBM_BIND_READ;
 	}
 	if (!may) {
-		manager_put(m);
+		kvbm_manager_put(m);
 		return -EACCES;
 	}
 	*out = m;
@@ -495,11 +509,11 @@ int kvbm_manager_stats(struct kvbm_file *file, struct kvbm_call *call)
 	struct kvbm_manager *m;
 	int err;
 
-	err = get_readable(file, a->id, &m);
+	err = kvbm_manager_get_readable(file, a->id, &m);
 	if (err)
 		return err;
 	kvbm_store_counters(m->store, &a->out);
-	manager_put(m);
+	kvbm_manager_put(m);
 	return kvbm_call_put(call);
 }
 
@@ -517,11 +531,11 @@ int kvbm_manager_check(struct kvbm_file *file, struct kvbm_call *call)
 	struct kvbm_manager *m;
 	int err;
 
-	err = get_readable(file, a->id, &m);
+	err = kvbm_manager_get_readable(file, a->id, &m);
 	if (err)
 		return err;
 	err = kvbm_store_check(m->store, &a->out);
-	manager_put(m);
+	kvbm_manager_put(m);
 	return err ?: kvbm_call_put(call);
 }
 
@@ -541,7 +555,7 @@ int kvbm_manager_dump(struct kvbm_file *file, struct kvbm_call *call)
 	struct kvbm_manager *m;
 	int err;
 
-	err = get_readable(file, a->id, &m);
+	err = kvbm_manager_get_readable(file, a->id, &m);
 	if (err)
 		return err;
 	err = kvbm_arrays_init(&arrays, a->count * sizeof(*slots));
@@ -554,7 +568,7 @@ int kvbm_manager_dump(struct kvbm_file *file, struct kvbm_call *call)
 		err = kvbm_call_put(call);
 	kvbm_arrays_free(&arrays);
 put_manager:
-	manager_put(m);
+	kvbm_manager_put(m);
 	return err;
 }
 
@@ -615,7 +629,7 @@ static int get_members(struct kvbm_registry_object *r, const u64 *ids, u32 count
 	if (i == count)
 		return 0;
 	while (i--)
-		manager_put(members[i]);
+		kvbm_manager_put(members[i]);
 	return -ENOENT;
 }
 
@@ -680,7 +694,7 @@ int kvbm_get_presence(struct kvbm_file *file, struct kvbm_call *call)
 			kvbm_relax();
 	}
 	for (i = 0; i < a->nr_managers; i++)
-		manager_put(members[i]);
+		kvbm_manager_put(members[i]);
 	err = kvbm_array_out(a->out_masks, masks, a->count, sizeof(*masks));
 free:
 	kvbm_arrays_free(&m);

@@ -180,6 +180,23 @@ ssize_t kvbm_manager_dump(struct kvbm *kvbm, uint64_t id, uint32_t start, size_t
 			  struct kvbm_slot_info *slots);
 
 /**
+ * kvbm_manager_sessions - tell who holds how much of a manager
+ * @kvbm: connection
+ * @id: the manager
+ * @after: sessions up to this id are left out; 0 to start
+ * @n: room in @sessions, up to KVBM_MAX_BATCH
+ * @sessions: out, by rising id
+ *
+ * Takes the right to read the manager. Nobody is waited for: of a session that is
+ * at work, the numbers are from somewhere in the middle. In process all sessions
+ * are this process's.
+ *
+ * Return: sessions written, less than @n when there are no more; or -errno.
+ */
+ssize_t kvbm_manager_sessions(struct kvbm *kvbm, uint64_t id, uint64_t after,
+			      size_t n, struct kvbm_session_info *sessions);
+
+/**
  * kvbm_presence - which managers of a registry have which hashes
  * @kvbm: connection
  * @registry: id
