@@ -4,17 +4,8 @@
  * through the device, and allocations of memory. The linker sends both through
  * here (--wrap).
  */
+#include "counted.h"
 #include "sched_fixture.h"
-
-struct kvbm_conn;
-int __real_kvbm_conn_call(struct kvbm_conn *conn, uint32_t cmd, void *arg);
-int __wrap_kvbm_conn_call(struct kvbm_conn *conn, uint32_t cmd, void *arg);
-void *__real_malloc(size_t size);
-void *__wrap_malloc(size_t size);
-void *__real_calloc(size_t n, size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__real_realloc(void *p, size_t size);
-void *__wrap_realloc(void *p, size_t size);
 
 static unsigned int calls, allocations, countdown;
 
