@@ -309,10 +309,10 @@ static const struct kvbm_abi_field set_threshold_fields[] = {
 #define KVBM_ABI_CALLS(CALL)						\
 	CALL(INFO, struct kvbm_info, out_reserved, NEED_NOTHING,	\
 	     info_fields, none)						\
-	CALL(REGISTRY_CREATE, struct kvbm_registry_create, out_id,	\
-	     NEED_MODIFY, registry_create_fields, check_registry_create) \
-	CALL(REGISTRY_QUERY, struct kvbm_registry_query, out_entries,	\
-	     NEED_NOTHING, registry_query_fields, check_registry_query)	\
+	CALL(REGISTRY_CREATE, struct kvbm_registry_create,		\
+	     sketch_capacity, NEED_MODIFY, registry_create_fields, check_registry_create) \
+	CALL(REGISTRY_QUERY, struct kvbm_registry_query,		\
+	     out_sketch_capacity, NEED_NOTHING, registry_query_fields, check_registry_query)	\
 	CALL(REGISTRY_LIST, struct kvbm_list, out_count, NEED_NOTHING,	\
 	     registry_list_fields, none)				\
 	CALL(REGISTRY_DESTROY, struct kvbm_destroy, id, NEED_MODIFY,	\
@@ -330,9 +330,8 @@ static const struct kvbm_abi_field set_threshold_fields[] = {
 	     manager_list_fields, none)					\
 	CALL(MANAGER_DESTROY, struct kvbm_destroy, id, NEED_MODIFY,	\
 	     manager_destroy_fields, none)				\
-	CALL(MANAGER_STATS, struct kvbm_manager_stats,			\
-	     out.reclaim_end_ns, NEED_NOTHING, manager_stats_fields,	\
-	     none)							\
+	CALL(MANAGER_STATS, struct kvbm_manager_stats, out,		\
+	     NEED_NOTHING, manager_stats_fields, none)			\
 	CALL(MANAGER_CHECK, struct kvbm_manager_check, out,		\
 	     NEED_NOTHING, manager_check_fields, none)			\
 	CALL(PRESENCE, struct kvbm_presence, nr_managers, NEED_NOTHING,	\

@@ -31,7 +31,7 @@ int kvbm_attach(struct kvbm_file *file, struct kvbm_call *call)
 	err = kvbm_file_registry(file, a->registry, KVBM_MODE_WRITE, &r, &live);
 	if (err)
 		return err;
-	err = kvbm_arrays_init(&m, a->len);
+	err = kvbm_arrays_init(&m, ALIGN(a->len, sizeof(u64)));
 	if (err)
 		goto put_registry;
 	data = kvbm_array_in(&m, a->data, a->len, 1);
@@ -64,7 +64,9 @@ int kvbm_get_attachments(struct kvbm_file *file, struct kvbm_call *call)
 	err = kvbm_file_registry(file, a->registry, KVBM_MODE_READ, &r, &live);
 	if (err)
 		return err;
-	if (out.size) {
+	/* A bad pointer is one even if there is nothing to write. */
+	err = kvbm_array_probe(a->buf, a->buf_size, 1);
+	if (!err && out.size) {
 		out.buf = kvzalloc(out.size, GFP_KERNEL_ACCOUNT);
 		err = out.buf ? 0 : -ENOMEM;
 	}
@@ -111,7 +113,8 @@ int kvbm_get_frequency(struct kvbm_file *file, struct kvbm_call *call)
 					 KVBM_MODE_READ, &r, &live);
 	if (err)
 		return err;
-	err = kvbm_arrays_init(&m, a->count * (sizeof(*hashes) + sizeof(*counts)));
+	err = kvbm_arrays_init(&m, a->count * sizeof(*hashes) +
+				   ALIGN(a->count * sizeof(*counts), sizeof(u64)));
 	if (err)
 		goto put_registry;
 	hashes = kvbm_array_in(&m, a->hashes, a->count, sizeof(*hashes));
