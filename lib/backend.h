@@ -12,6 +12,7 @@
 #include <kvbm/kvbm.h>
 
 struct kvbm_conn;
+struct kvbm_ns;
 
 /**
  * struct kvbm_backend - one kind of connection
@@ -21,6 +22,7 @@ struct kvbm_conn;
  * @close: everything that the connection holds goes back
  * @abandon: in a child: free what is ours, leave what belongs to the parent
  * @fd: the descriptor, or -1
+ * @ns: the namespace of a connection in process; NULL for the device
  */
 struct kvbm_backend {
 	int (*call)(struct kvbm_conn *conn, uint32_t cmd, void *arg);
@@ -30,6 +32,7 @@ struct kvbm_backend {
 	void (*close)(struct kvbm_conn *conn);
 	void (*abandon)(struct kvbm_conn *conn);
 	int (*fd)(const struct kvbm_conn *conn);
+	struct kvbm_ns *(*ns)(struct kvbm_conn *conn);
 };
 
 /**

@@ -591,6 +591,11 @@ static int inproc_fd(const struct kvbm_conn *conn)
 	return -1;
 }
 
+static struct kvbm_ns *inproc_ns(struct kvbm_conn *conn)
+{
+	return to_inproc(conn)->ns;
+}
+
 static const struct kvbm_backend inproc_backend = {
 	.call = inproc_call,
 	.reopen = inproc_reopen,
@@ -598,4 +603,5 @@ static const struct kvbm_backend inproc_backend = {
 	.close = inproc_close,
 	.abandon = inproc_abandon,
 	.fd = inproc_fd,
+	.ns = inproc_ns,
 };

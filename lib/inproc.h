@@ -10,7 +10,9 @@
 
 #include "engine/engine.h"
 
+struct kvbm_handles;
 struct kvbm_ns;
+struct kvbm_ns_registry;
 
 static inline void *kvbm_user(u64 address)
 {
@@ -89,6 +91,24 @@ void kvbm_ns_sessions(struct kvbm_ns *ns, struct kvbm_ns_manager *m,
 		      struct kvbm_manager_sessions *a);
 
 u64 kvbm_ns_clock(void);
+
+/* A registry by its id, pinned: it stays, and the namespace, until it is unpinned. */
+int kvbm_ns_registry_find(struct kvbm_ns *ns, u64 id, struct kvbm_ns_registry **out);
+/* For who has it pinned already. */
+void kvbm_ns_registry_pin(struct kvbm_ns *ns, struct kvbm_ns_registry *r);
+void kvbm_ns_registry_unpin(struct kvbm_ns *ns, struct kvbm_ns_registry *r);
+/* Whether @id is the number of @r, and it is not destroyed. */
+bool kvbm_ns_registry_is_named(struct kvbm_ns *ns, u64 id,
+			       const struct kvbm_ns_registry *r);
+struct kvbm_handles *kvbm_ns_registry_handles(const struct kvbm_ns_registry *r);
+/* As the calls, but of a registry that is pinned. */
+int kvbm_ns_registry_attach(struct kvbm_ns_registry *r, const struct kvbm_attach *a);
+int kvbm_ns_registry_attachments(struct kvbm_ns_registry *r,
+				 struct kvbm_attachments *a);
+
+/* inproc_handles.c */
+struct kvbm_handles *kvbm_handles_alloc(struct kvbm_registry *engine, u64 capacity);
+void kvbm_handles_free(struct kvbm_handles *handles);
 
 /*
  * The calls; arguments passed their checks. @bound: the file's manager, or NULL;

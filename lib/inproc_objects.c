@@ -18,7 +18,9 @@
  * @attr: as created; owner and group filled in
  * @id: never used twice
  * @engine: the hashes
- * @refs: the name, and one per manager; under the lock of the namespace
+ * @handles: of hashes
+ * @refs: the name, and one per manager, and the pins; under the lock of the
+ *	namespace
  * @managers: those that have a name; under the lock of the namespace
  * @live: bits of their stores; under the lock of the namespace
  */
@@ -27,6 +29,7 @@ struct kvbm_ns_registry {
 	struct kvbm_registry_create attr;
 	u64 id;
 	struct kvbm_registry *engine;
+	struct kvbm_handles *handles;
 	u32 refs;
 	u32 managers;
 	u64 live;
@@ -35,7 +38,7 @@ struct kvbm_ns_registry {
 /**
  * struct kvbm_ns - what one kvbm_open("inproc:") made
  * @lock: protects all below
- * @refs: files
+ * @refs: files, and pins of registries
  * @last_id: given to a registry, a manager or a session
  * @registries: those that have a name
  * @managers: those that have a name
@@ -82,6 +85,7 @@ static void registry_put(struct kvbm_ns_registry *r)
 {
 	if (--r->refs)
 		return;
+	kvbm_handles_free(r->handles);
 	kvbm_registry_free(r->engine);
 	free(r);
 }
@@ -201,7 +205,7 @@ void kvbm_ns_put(struct kvbm_ns *ns)
 	mutex_lock(&ns->lock);
 	last = !--ns->refs;
 	if (last) {
-		/* No file, so no session: these are the last references. */
+		/* No file, so no session, and no pin: these are the last references. */
 		while (ns->managers)
 			manager_unlink(ns, &ns->managers);
 		while (ns->registries)
@@ -364,6 +368,11 @@ int kvbm_ns_registry_create(struct kvbm_ns *ns, struct kvbm_registry_create *a)
 		err = kvbm_registry_add_sketch(r->engine, a->sketch_capacity);
 		if (err)
 			goto err_free_engine;
+	}
+	r->handles = kvbm_handles_alloc(r->engine, a->capacity);
+	if (!r->handles) {
+		err = -ENOMEM;
+		goto err_free_engine;
 	}
 	r->id = ++ns->last_id;
 	/* The link after the last: no registry has the new id. */
@@ -651,6 +660,71 @@ static void put_registry(struct kvbm_ns *ns, struct kvbm_ns_registry *r)
 	mutex_unlock(&ns->lock);
 }
 
+int kvbm_ns_registry_find(struct kvbm_ns *ns, u64 id, struct kvbm_ns_registry **out)
+{
+	int err = get_registry(ns, NULL, id, out);
+
+	if (!err)
+		kvbm_ns_get(ns);
+	return err;
+}
+
+void kvbm_ns_registry_pin(struct kvbm_ns *ns, struct kvbm_ns_registry *r)
+{
+	mutex_lock(&ns->lock);
+	r->refs++;
+	ns->refs++;
+	mutex_unlock(&ns->lock);
+}
+
+void kvbm_ns_registry_unpin(struct kvbm_ns *ns, struct kvbm_ns_registry *r)
+{
+	put_registry(ns, r);
+	kvbm_ns_put(ns);
+}
+
+bool kvbm_ns_registry_is_named(struct kvbm_ns *ns, u64 id,
+			       const struct kvbm_ns_registry *r)
+{
+	bool same;
+
+	mutex_lock(&ns->lock);
+	same = *registry_link(ns, id) == r;
+	mutex_unlock(&ns->lock);
+	return same;
+}
+
+struct kvbm_handles *kvbm_ns_registry_handles(const struct kvbm_ns_registry *r)
+{
+	return r->handles;
+}
+
+int kvbm_ns_registry_attach(struct kvbm_ns_registry *r, const struct kvbm_attach *a)
+{
+	if (kvbm_user_bad(a->data, a->len))
+		return -EFAULT;
+	return kvbm_registry_attach(r->engine, &a->hash, a->type, a->mode,
+				    kvbm_user(a->data), a->len);
+}
+
+int kvbm_ns_registry_attachments(struct kvbm_ns_registry *r,
+				 struct kvbm_attachments *a)
+{
+	struct kvbm_attached out = {
+		.buf = kvbm_user(a->buf),
+		.size = a->buf_size,
+	};
+	int err;
+
+	if (kvbm_user_bad(a->buf, a->buf_size))
+		return -EFAULT;
+	err = kvbm_registry_read_attached(r->engine, &a->hash, a->type, &out);
+	a->out_count = out.count;
+	a->out_total = out.total;
+	a->out_needed = out.needed;
+	return err;
+}
+
 int kvbm_ns_attach(struct kvbm_ns *ns, struct kvbm_ns_manager *bound,
 		   const struct kvbm_attach *a)
 {
@@ -662,8 +736,7 @@ int kvbm_ns_attach(struct kvbm_ns *ns, struct kvbm_ns_manager *bound,
 	err = get_registry(ns, bound, a->registry, &r);
 	if (err)
 		return err;
-	err = kvbm_registry_attach(r->engine, &a->hash, a->type, a->mode,
-				   kvbm_user(a->data), a->len);
+	err = kvbm_ns_registry_attach(r, a);
 	put_registry(ns, r);
 	return err;
 }
@@ -671,10 +744,6 @@ int kvbm_ns_attach(struct kvbm_ns *ns, struct kvbm_ns_manager *bound,
 int kvbm_ns_attachments(struct kvbm_ns *ns, struct kvbm_ns_manager *bound,
 			struct kvbm_attachments *a)
 {
-	struct kvbm_attached out = {
-		.buf = kvbm_user(a->buf),
-		.size = a->buf_size,
-	};
 	struct kvbm_ns_registry *r;
 	int err;
 
@@ -683,10 +752,7 @@ int kvbm_ns_attachments(struct kvbm_ns *ns, struct kvbm_ns_manager *bound,
 	err = get_registry(ns, bound, a->registry, &r);
 	if (err)
 		return err;
-	err = kvbm_registry_read_attached(r->engine, &a->hash, a->type, &out);
-	a->out_count = out.count;
-	a->out_total = out.total;
-	a->out_needed = out.needed;
+	err = kvbm_ns_registry_attachments(r, a);
 	put_registry(ns, r);
 	return err;
 }

@@ -50,7 +50,7 @@ static const char *const texts[] = {
 	[ENOMEM] =
 		"not enough memory: use fewer blocks, or raise the memory limit of the group",
 	[ENOSPC] =
-		"not enough free or evictable blocks: release guards or retry later; when creating a manager: the registry is at its capacity or has 64 managers",
+		"not enough free or evictable blocks: release guards or retry later; when creating a manager: the registry is at its capacity or has 64 managers (handles take the place of one); when opening a handle: close some",
 	[ENOTCONN] =
 		"the file is not bound to a manager: bind it first",
 	[ENOTTY] =
@@ -69,6 +69,8 @@ static const char *const texts[] = {
 		"only the owner or an administrator may do this: run as the owner or as root",
 	[EPROTO] =
 		"the path is not a kvbm device: give the device of the kvbm module, usually /dev/kvbm",
+	[EPROTOTYPE] =
+		"attachments of this type are unique or multiple at that hash already, and this one is the other: use one mode for a type",
 	[ERANGE] =
 		"beyond the end of the sequence: check it against the number of its tokens or blocks",
 	[ESHUTDOWN] =

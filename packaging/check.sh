@@ -43,6 +43,7 @@ right_places() {
 	/usr/local/bin/kvbm-run
 	/usr/local/bin/kvbmctl
 	/usr/local/include/kvbm/assignments.h
+	/usr/local/include/kvbm/handle.h
 	/usr/local/include/kvbm/hash.h
 	/usr/local/include/kvbm/kvbm.h
 	/usr/local/include/kvbm/sequence.h
@@ -68,6 +69,7 @@ right_places() {
 	/usr/local/share/man/man1/kvbm-replay.1
 	/usr/local/share/man/man1/kvbm-run.1
 	/usr/local/share/man/man3/kvbm_assignments.3
+	/usr/local/share/man/man3/kvbm_handle.3
 	/usr/local/share/man/man3/kvbm_hash.3
 	/usr/local/share/man/man3/kvbm_request.3
 	/usr/local/share/man/man3/kvbm_sched.3

@@ -22,6 +22,8 @@
 #define CHUNK_SIZE	((u32)BIT(CHUNK_SHIFT))
 #define CHUNK_MASK	(CHUNK_SIZE - 1)
 
+static_assert(KVBM_ASIDE_ENTRIES == CHUNK_SIZE);
+
 #define MAX_STRIPES	256
 /* Entries handled under one hold of the pool lock. */
 #define BATCH		64
@@ -74,6 +76,9 @@ struct kvbm_stripe {
  * @members: bit per store
  * @attachments: NULL until the first one
  * @charge: who pays for them, or NULL; immutable once published
+ * @gone: told that a hash is present nowhere any more, or NULL; immutable once
+ *	there are stores
+ * @gone_arg: for @gone
  */
 struct kvbm_registry {
 	struct kvbm_key key;
@@ -95,6 +100,8 @@ struct kvbm_registry {
 	u64 members;
 	struct kvbm_attachments *attachments;
 	const struct kvbm_charge_ops *charge;
+	void (*gone)(void *arg, const struct kvbm_hash *hash);
+	void *gone_arg;
 };
 
 static struct kvbm_entry *entry_at(const struct kvbm_registry *r, u32 index)
@@ -418,6 +425,31 @@ unlock:
 }
 
 /**
+ * kvbm_registry_hold - a hash that is present somewhere became so in a member
+ * @registry: the registry
+ * @bit: the member's
+ * @hash: the hash, absent in that member until now
+ *
+ * Context: under the lock of the member.
+ * Return: whether it is; if it is present nowhere, nothing has changed.
+ */
+bool kvbm_registry_hold(struct kvbm_registry *registry, u32 bit,
+			const struct kvbm_hash *hash)
+{
+	u32 bucket = bucket_of(registry, hash);
+	bool found;
+	u32 *link;
+
+	spin_lock(stripe_of(registry, bucket));
+	link = find_link(registry, bucket, hash);
+	found = *link != KVBM_NIL;
+	if (found)
+		entry_at(registry, *link)->present |= 1ULL << bit;
+	spin_unlock(stripe_of(registry, bucket));
+	return found;
+}
+
+/**
  * kvbm_registry_absent - a hash is no longer present in a store
  * @registry: the registry
  * @bit: the store's
@@ -442,6 +474,8 @@ void kvbm_registry_absent(struct kvbm_registry *registry, u32 bit,
 	if (!e->present) {
 		if (e->prev == ATTACHED)
 			drop_attached(registry, hash);
+		if (registry->gone)
+			registry->gone(registry->gone_arg, hash);
 		*link = e->next;
 		entry_put(registry, index);
 	}
@@ -483,6 +517,23 @@ void kvbm_registry_publish(struct kvbm_registry *registry,
 			   const struct kvbm_charge_ops *charge)
 {
 	registry->charge = charge;
+}
+
+/**
+ * kvbm_registry_watch - be told when hashes are present nowhere any more
+ * @registry: a registry without stores
+ * @gone: called under the stripe of the hash, and under the lock of the store
+ *	that had it last: it takes leaf locks only, and does not sleep
+ * @arg: for @gone
+ *
+ * Context: any; nobody else knows the registry yet.
+ */
+void kvbm_registry_watch(struct kvbm_registry *registry,
+			 void (*gone)(void *arg, const struct kvbm_hash *hash),
+			 void *arg)
+{
+	registry->gone = gone;
+	registry->gone_arg = arg;
 }
 
 /* The table of attachments, made by the first who needs it. */
@@ -616,8 +667,7 @@ u64 kvbm_share_bytes(u32 count)
 }
 
 /* Take a bit and account for the blocks. */
-static int join_member(struct kvbm_registry *r, u32 count,
-		       struct kvbm_share *share)
+static int join_member(struct kvbm_registry *r, struct kvbm_share *share)
 {
 	u32 bit;
 	int err = -ENOSPC;
@@ -626,9 +676,10 @@ static int join_member(struct kvbm_registry *r, u32 count,
 	for (bit = 0; bit < KVBM_MAX_REGISTRY_MANAGERS; bit++)
 		if (!(r->members & 1ULL << bit))
 			break;
-	if (bit < KVBM_MAX_REGISTRY_MANAGERS && count <= r->capacity - r->blocks) {
+	if (bit < KVBM_MAX_REGISTRY_MANAGERS &&
+	    share->blocks <= r->capacity - r->blocks) {
 		r->members |= 1ULL << bit;
-		r->blocks += count;
+		r->blocks += share->blocks;
 		share->bit = bit;
 		err = 0;
 	}
@@ -673,7 +724,7 @@ static void pool_del_share(struct kvbm_registry *r, struct kvbm_share *share)
 static void part_member(struct kvbm_registry *r, const struct kvbm_share *share)
 {
 	spin_lock(&r->pool_lock);
-	r->blocks -= share->count;
+	r->blocks -= share->blocks;
 	r->members &= ~(1ULL << share->bit);
 	spin_unlock(&r->pool_lock);
 }
@@ -708,25 +759,17 @@ static void leave_chunks(struct kvbm_registry *r, struct kvbm_share *share)
 	mutex_unlock(&r->dir_lock);
 }
 
-/**
- * kvbm_registry_join - bring a store in
- * @registry: the registry
- * @count: slots of the store
- * @share: its share, filled in; stays where it is until kvbm_registry_leave()
- *
- * Context: may sleep.
- * Return: 0, -ENOMEM, -ENOSPC (capacity, or too many stores).
- */
-int kvbm_registry_join(struct kvbm_registry *registry, u32 count,
-		       struct kvbm_share *share)
+static int join(struct kvbm_registry *registry, u32 count, u32 blocks,
+		struct kvbm_share *share)
 {
 	int err;
 
 	share->count = count;
+	share->blocks = blocks;
 	share->leaving = false;
 	share->nr_chunks = DIV_ROUND_UP(count, CHUNK_SIZE);
 	/* First, for it is cheap: whether there is room at all. */
-	err = join_member(registry, count, share);
+	err = join_member(registry, share);
 	if (err)
 		return err;
 	share->entries = kvbm_alloc(count, sizeof(*share->entries));
@@ -740,6 +783,39 @@ int kvbm_registry_join(struct kvbm_registry *registry, u32 count,
 	enter_chunks(registry, share);
 	pool_add_share(registry, share);
 	return 0;
+}
+
+/**
+ * kvbm_registry_join - bring a store in
+ * @registry: the registry
+ * @count: slots of the store
+ * @share: its share, filled in; stays where it is until kvbm_registry_leave()
+ *
+ * Context: may sleep.
+ * Return: 0, -ENOMEM, -ENOSPC (capacity, or too many stores).
+ */
+int kvbm_registry_join(struct kvbm_registry *registry, u32 count,
+		       struct kvbm_share *share)
+{
+	return join(registry, count, count, share);
+}
+
+/**
+ * kvbm_registry_join_aside - bring in a member that has no blocks
+ * @registry: the registry
+ * @share: its share, filled in; stays where it is until kvbm_registry_leave()
+ *
+ * A member that only keeps up to KVBM_ASIDE_ENTRIES hashes registered. It takes
+ * one of the bits of stores and one chunk of the directory, which has room for a
+ * chunk that is not full for every bit, but nothing of the capacity.
+ *
+ * Context: may sleep.
+ * Return: 0, -ENOMEM, -ENOSPC (too many members).
+ */
+int kvbm_registry_join_aside(struct kvbm_registry *registry,
+			     struct kvbm_share *share)
+{
+	return join(registry, KVBM_ASIDE_ENTRIES, 0, share);
 }
 
 /* Move one entry of a leaving share, if it is in use, to another share. */

@@ -3,6 +3,8 @@
  * Every allocation fails once: the call says so, nothing is changed, nothing
  * is lost (the leak detector looks at the end), and the next try works.
  */
+#include <kvbm/handle.h>
+
 #include "fixture.h"
 
 static u32 countdown;
@@ -229,6 +231,10 @@ static void no_memory_needed(void)
 	tear_down(&f);
 }
 
+static void no_callback(void *arg, const struct kvbm_hash *hash)
+{
+}
+
 /* The library's own calls say so, too. */
 static void library(void)
 {
@@ -293,6 +299,65 @@ static void library(void)
 	kvbm_close(kvbm);
 }
 
+/* Handles: refused, nothing is registered, and the next try works. */
+static void handles(void)
+{
+	struct kvbm_registry_create ra;
+	struct kvbm_registry_query q;
+	struct kvbm_handle *out[3];
+	struct kvbm_hash h[3];
+	struct kvbm *kvbm;
+	uint64_t registry;
+	u32 n, batch;
+	int err;
+
+	hashes_of(0, 3, h);
+	ASSERT_EQ(kvbm_open("inproc:", &kvbm), 0);
+	kvbm_registry_attr_init(&ra, "r");
+	ASSERT_EQ(kvbm_create_registry(kvbm, &ra, &registry), 0);
+	/* The first one of all, then three of which the first two succeed. */
+	for (batch = 1; batch <= 3; batch += 2) {
+		for (n = 1; ; n++) {
+			fail_nth(n);
+			err = kvbm_handle_open(kvbm, registry, batch, h, out);
+			if (fail_is_left())
+				break;
+			EXPECT_EQ(err, -ENOMEM);
+			EXPECT(!out[0] && !out[batch - 1]);
+			EXPECT_EQ(kvbm_query_registry(kvbm, registry, &q), 0);
+			EXPECT_EQ(q.out_entries, 0);
+		}
+		ASSERT_EQ(err, 0);
+		EXPECT_EQ(n, batch == 1 ? 5 : 4);
+		if (batch == 1)
+			kvbm_handle_close(out[0]);
+	}
+	fail_nth(1);
+	EXPECT_EQ(kvbm_handle_on_touch(out[0], no_callback, NULL), -ENOMEM);
+	EXPECT(!fail_is_left());
+	for (n = 1; ; n++) {
+		fail_nth(n);
+		err = kvbm_handle_attach(out[0], 1, KVBM_ATTACH_UNIQUE, "x", 1);
+		if (fail_is_left())
+			break;
+		EXPECT_EQ(err, -ENOMEM);
+	}
+	EXPECT_EQ(err, 0);
+	EXPECT(n > 2);
+	/* What is there already needs none. */
+	EXPECT_EQ(kvbm_handle_on_touch(out[0], no_callback, NULL), 0);
+	fail_nth(1);
+	EXPECT_EQ(kvbm_handle_open(kvbm, registry, 3, h, out), 0);
+	EXPECT_EQ(kvbm_handle_match(kvbm, registry, true, 3, h, out), 3);
+	EXPECT_EQ(kvbm_handle_touch(out[0]), 0);
+	for (n = 0; n < 9; n++)
+		kvbm_handle_close(out[n % 3]);
+	EXPECT(fail_is_left());
+	EXPECT_EQ(kvbm_query_registry(kvbm, registry, &q), 0);
+	EXPECT_EQ(q.out_entries, 0);
+	kvbm_close(kvbm);
+}
+
 static const struct tap_test tests[] = {
 	TEST(registry_alloc),
 	TEST(sketch_alloc),
@@ -300,6 +365,7 @@ static const struct tap_test tests[] = {
 	TEST(holder_reserve),
 	TEST(no_memory_needed),
 	TEST(library),
+	TEST(handles),
 };
 
 int main(void)
