@@ -110,7 +110,7 @@ for i in "${!runs[@]}"; do
 		result 'not ok' "$what, call by call: other digests"
 		digests "$work/split" | sed 's/^/# /'
 	fi
-	awk -v i="$i" '$1 == "device" { on = $2 == i } on' "$work/device" \
+	awk -v i="$i" '$1 == "device" { on = $2 == i; next } on' "$work/device" \
 		>"$work/this"
 	if [ -n "$(digests "$work/this")" ] &&
 		[ "$(digests "$work/this")" = "$(digests "$work/inproc")" ]; then

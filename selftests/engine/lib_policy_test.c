@@ -196,14 +196,17 @@ static void refusals(void)
 	uint32_t i, k;
 
 	/* No lineage in the hashes, no sketch in the registry. */
-	expect_refused((struct pool){ .policy = KVBM_POLICY_LINEAGE_TICK,
-				      .schema = opaque }, -ENODATA);
-	expect_refused((struct pool){ .policy = KVBM_POLICY_LINEAGE_FIFO,
-				      .schema = opaque, .sketch = 64 }, -ENODATA);
-	expect_refused((struct pool){ .policy = KVBM_POLICY_MULTI_LRU }, -ENODATA);
-	expect_refused((struct pool){ .policy = KVBM_POLICY_MULTI_LRU,
-				      .schema = opaque }, -ENODATA);
-	expect_refused((struct pool){ .policy = KVBM_POLICY_LINEAGE_FIFO + 1 }, -EINVAL);
+	want = (struct pool){ .policy = KVBM_POLICY_LINEAGE_TICK, .schema = opaque };
+	expect_refused(want, -ENODATA);
+	want.policy = KVBM_POLICY_LINEAGE_FIFO;
+	want.sketch = 64;
+	expect_refused(want, -ENODATA);
+	want = (struct pool){ .policy = KVBM_POLICY_MULTI_LRU, .schema = opaque };
+	expect_refused(want, -ENODATA);
+	want.schema = KVBM_SCHEMA_PLH;
+	expect_refused(want, -ENODATA);
+	want.policy = KVBM_POLICY_LINEAGE_FIFO + 1;
+	expect_refused(want, -EINVAL);
 	want = pool_of(KVBM_POLICY_MULTI_LRU, 4);
 	for (i = 0; i < ARRAY_SIZE(bad); i++) {
 		memcpy(want.args, bad[i], sizeof(want.args));
@@ -305,6 +308,7 @@ static void use(struct fixture *f, uint32_t number, uint32_t times)
 /* A registration is the first use. */
 static void multi_lru_levels(void)
 {
+	static const uint32_t low[4] = { 2, 4, 8 };
 	struct pool want = pool_of(KVBM_POLICY_MULTI_LRU, 16);
 	struct kvbm_immutable got[3];
 	struct kvbm_hash h[3];
@@ -329,7 +333,7 @@ static void multi_lru_levels(void)
 	expect_victims(&f, LIST(400, 500, 600, 200, 300, 100));
 	tear_down(&f);
 
-	memcpy(want.args, ((uint32_t[4]){ 2, 4, 8 }), sizeof(want.args));
+	memcpy(want.args, low, sizeof(want.args));
 	pool_open(&f, want);
 	cache_blocks(&f, LIST(100, 200, 300, 400, 500));
 	use(&f, 100, 7);

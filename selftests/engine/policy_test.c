@@ -208,6 +208,34 @@ static void lineage_fifo_finished_first(void)
 	finished(KVBM_POLICY_LINEAGE_FIFO, "24013");
 }
 
+/* Whatever comes and goes between, the rest keep their order. */
+static void interleaved(u32 policy)
+{
+	struct pool p;
+	u32 i;
+
+	pool_open(&p, policy, 8);
+	for (i = 1; i <= 3; i++)
+		put(&p, i, link_of(i, 0));
+	EXPECT_EQ(evict(&p), 1);
+	put(&p, 4, link_of(4, 0));
+	withdraw(&p, 3);
+	put(&p, 5, link_of(5, 0));
+	expect_linked(&p);
+	EXPECT_EQ(p.evictor->count, 3);
+	expect_order(&p, "245");
+	EXPECT_EQ(p.evictor->count, 0);
+	pool_close(&p);
+}
+
+static void all_interleaved(void)
+{
+	u32 policy;
+
+	for (policy = KVBM_POLICY_FIFO; policy <= KVBM_POLICY_LINEAGE_FIFO; policy++)
+		interleaved(policy);
+}
+
 static void multi_lru_levels(void)
 {
 	/* By the last byte of the hash. */
@@ -343,6 +371,131 @@ static void lineage_chains(void)
 		}
 		lineage_long_chain(lineage_policies[k], 0, 70000, true);
 		lineage_long_chain(lineage_policies[k], 0, 70000, false);
+	}
+}
+
+/* The parent comes after its child: a ghost until then. */
+static void lineage_child_before_parent(void)
+{
+	struct pool p;
+	u32 k;
+
+	for (k = 0; k < 2; k++) {
+		pool_open(&p, lineage_policies[k], 8);
+		put(&p, 2, link_of(0, 2));
+		put(&p, 0, link_of(0, 0));
+		EXPECT_EQ(p.evictor->count, 2);
+		/* Not linked over the ghost of 1: nobody knows whose child that is. */
+		put(&p, 1, link_of(0, 1));
+		expect_linked(&p);
+		EXPECT_EQ(p.slots[2].parent, p.slots[1].node);
+		EXPECT_EQ(p.slots[1].parent, p.slots[0].node);
+		expect_order(&p, "210");
+		pool_close(&p);
+	}
+}
+
+/* A parent goes when the last of its branches is gone, and not before. */
+static void lineage_branches(u32 policy, const char *order)
+{
+	struct pool p;
+
+	pool_open(&p, policy, 8);
+	put(&p, 0, plh(100, 0, 0));
+	put(&p, 1, plh(101, 100, 1));
+	put(&p, 2, plh(102, 100, 1));
+	put(&p, 3, plh(103, 101, 2));
+	put(&p, 4, plh(200, 0, 0));
+	expect_linked(&p);
+	EXPECT_EQ(p.slots[1].parent, p.slots[2].parent);
+	expect_order(&p, order);
+	pool_close(&p);
+}
+
+static void tick_branches(void)
+{
+	/* 1 has its place back when 3 is gone; so has 0. */
+	lineage_branches(KVBM_POLICY_LINEAGE_TICK, "23104");
+}
+
+static void lineage_fifo_branches(void)
+{
+	/* To the end of those that are leaves. */
+	lineage_branches(KVBM_POLICY_LINEAGE_FIFO, "23410");
+}
+
+/* A lone block deep in a chain whose other blocks left: no ghost outlives it. */
+static void lineage_lone_leaf(void)
+{
+	const u32 n = 1000, deep = 101;
+	struct pool p;
+	u32 i, k;
+
+	for (k = 0; k < 2; k++) {
+		pool_open(&p, lineage_policies[k], n);
+		for (i = 0; i < n; i++)
+			put(&p, i, link_of(0, i));
+		for (i = n; i--; )
+			if (i != deep)
+				withdraw(&p, i);
+		expect_linked(&p);
+		EXPECT_EQ(p.evictor->count, 1);
+		EXPECT_EQ(evict(&p), deep);
+		EXPECT_EQ(next(&p), KVBM_NIL);
+		/* Nor are they missed: the pool is full of others, and all go. */
+		for (i = 0; i < n; i++)
+			put(&p, i, link_of(1, n - i));
+		expect_linked(&p);
+		for (i = 0; i < n; i++)
+			ASSERT_EQ(evict(&p), i);
+		EXPECT_EQ(next(&p), KVBM_NIL);
+		pool_close(&p);
+	}
+}
+
+/* Two halves of a sequence, the second one still held, then released. */
+static void lineage_split_sequence(void)
+{
+	struct pool p;
+	u32 i, k;
+
+	for (k = 0; k < 2; k++) {
+		pool_open(&p, lineage_policies[k], 8);
+		for (i = 0; i < 4; i++)
+			put(&p, i, link_of(0, i));
+		/* Nothing that descends from 3 is in the pool. */
+		EXPECT_EQ(next(&p), 3);
+		for (i = 4; i < 8; i++)
+			put(&p, i, link_of(0, i));
+		expect_linked(&p);
+		expect_order(&p, "76543210");
+		pool_close(&p);
+	}
+}
+
+/* Groups are used again, and a slot that has another tenant is as new. */
+static void lineage_recycles(void)
+{
+	struct pool p;
+	u32 round, i, k;
+
+	for (k = 0; k < 2; k++) {
+		pool_open(&p, lineage_policies[k], 4);
+		for (round = 0; round < 100; round++) {
+			for (i = 0; i < 4; i++)
+				put(&p, i, link_of(round, round % 7 + i));
+			expect_linked(&p);
+			for (i = 4; i--; )
+				ASSERT_EQ(evict(&p), i);
+		}
+		EXPECT_EQ(next(&p), KVBM_NIL);
+		/* In the place of one that went first, the last to go. */
+		put(&p, 0, link_of(1, 0));
+		put(&p, 1, link_of(2, 0));
+		withdraw(&p, 0);
+		put(&p, 0, link_of(3, 0));
+		expect_order(&p, "10");
+		pool_close(&p);
 	}
 }
 
@@ -741,6 +894,7 @@ static const struct tap_test tests[] = {
 	TEST(lru_finished_first),
 	TEST(multi_lru_oldest_first_in_a_level),
 	TEST(multi_lru_ignores_hints),
+	TEST(all_interleaved),
 	TEST(multi_lru_levels),
 	TEST(multi_lru_thresholds),
 	TEST(multi_lru_one_level_holds_all),
@@ -751,6 +905,12 @@ static const struct tap_test tests[] = {
 	TEST(lineage_fifo_finished_first),
 	TEST(lineage_fifo_follows_model),
 	TEST(lineage_chains),
+	TEST(lineage_child_before_parent),
+	TEST(tick_branches),
+	TEST(lineage_fifo_branches),
+	TEST(lineage_lone_leaf),
+	TEST(lineage_split_sequence),
+	TEST(lineage_recycles),
 	TEST(lineage_middle_leaves_and_returns),
 	TEST(lineage_active_child_does_not_protect),
 	TEST(lineage_equal_keys),

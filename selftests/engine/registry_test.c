@@ -87,6 +87,62 @@ static void presence_per_store(void)
 	kvbm_registry_free(registry);
 }
 
+/* From the registration on until the block has another tenant, held or not. */
+static void presence_lifecycle(void)
+{
+	struct kvbm_registry *registry = registry_of(4);
+	struct kvbm_token t, all[4];
+	struct member m;
+
+	join(&m, registry, 4);
+	EXPECT_EQ(presence(registry, 0), 0);
+	ASSERT_EQ(take(&m.holder, 1, &t), 0);
+	ASSERT_EQ(stage(&m.holder, 0, 1, &t), 0);
+	EXPECT_EQ(presence(registry, 0), 0);
+	ASSERT_EQ(reg(&m.holder, 1, &t, NULL), 0);
+	EXPECT_EQ(presence(registry, 0), bit(&m));
+	ASSERT_EQ(give(&m.holder, 1, &t), 0);
+	EXPECT_EQ(presence(registry, 0), bit(&m));
+	ASSERT_EQ(take(&m.holder, 4, all), 0);
+	EXPECT_EQ(presence(registry, 0), 0);
+	leave(&m);
+	kvbm_registry_free(registry);
+}
+
+/* In the order given; what hangs on a hash hangs on its duplicates. */
+static void duplicates_in_a_batch_share(void)
+{
+	static const u32 order[] = { 2, 0, 1, 0 };
+	struct kvbm_registry *registry = registry_of(8);
+	struct kvbm_attached out = {};
+	struct kvbm_hash hashes[4];
+	struct kvbm_token t[4], staged[4];
+	struct member m;
+	u32 i, failed;
+	u8 kinds[4];
+
+	join(&m, registry, 8);
+	for (i = 0; i < 4; i++)
+		hashes[i] = hash_of(order[i]);
+	ASSERT_EQ(take(&m.holder, 4, t), 0);
+	ASSERT_EQ(kvbm_holder_stage(&m.holder, t, hashes, NULL, 4, BLOCK_SIZE, &failed), 0);
+	memcpy(staged, t, sizeof(t));
+	ASSERT_EQ(reg(&m.holder, 4, t, kinds), 0);
+	EXPECT(!memcmp(staged, t, sizeof(t)));
+	for (i = 0; i < 4; i++)
+		EXPECT_EQ(kinds[i], i < 3 ? KVBM_REGISTERED_NEW :
+					    KVBM_REGISTERED_DUPLICATE);
+	EXPECT_EQ(kvbm_registry_entries(registry), 3);
+	ASSERT_EQ(kvbm_registry_attach(registry, &hashes[1], 1, KVBM_ATTACH_UNIQUE, "x", 1),
+		  0);
+	/* The block that it came with goes, the duplicate stays. */
+	ASSERT_EQ(give(&m.holder, 1, &t[1]), 0);
+	EXPECT_EQ(kvbm_registry_read_attached(registry, &hashes[3], 0, &out), 0);
+	EXPECT_EQ(out.total, 1);
+	leave(&m);
+	kvbm_registry_free(registry);
+}
+
 /* Duplicates are one presence, which ends with the last of them. */
 static void presence_of_duplicates(void)
 {
@@ -301,7 +357,9 @@ static void sixty_four_members(void)
 }
 
 static const struct tap_test tests[] = {
+	TEST(presence_lifecycle),
 	TEST(presence_per_store),
+	TEST(duplicates_in_a_batch_share),
 	TEST(presence_of_duplicates),
 	TEST(shares_move),
 	TEST(stores_come_and_go),

@@ -86,8 +86,8 @@ static void draw_axes(FILE *f, const struct grid *grid, const struct axes *axes)
 		LEFT, TOP, TOP + HEIGHT, LEFT + WIDTH);
 	fprintf(f, "<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">blocks in the pool</text>\n",
 		LEFT + WIDTH / 2, TOP + HEIGHT + 45);
-	fprintf(f, "<text transform=\"translate(16 %d) rotate(-90)\" text-anchor=\"middle\">hit rate</text>\n",
-		TOP + HEIGHT / 2);
+	fprintf(f, "<text transform=\"translate(16 %d) rotate(-90)\"", TOP + HEIGHT / 2);
+	fprintf(f, " text-anchor=\"middle\">hit rate</text>\n");
 }
 
 /* Policies that give the same show below each other: the first is the widest. */
@@ -114,8 +114,9 @@ static void draw_curve(FILE *f, const struct grid *grid, const struct axes *axes
 		fprintf(f, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"%.1f\" fill=\"%s\"/>\n",
 			x_of(axes, grid->sizes[i]), y_of(axes, curve->hit_rate[i]),
 			1 + width / 2, colour);
-	fprintf(f, "<line x1=\"%d\" y1=\"%.1f\" x2=\"%d\" y2=\"%.1f\" stroke=\"%s\" stroke-width=\"%.1f\"%s/>\n",
-		LEFT + WIDTH + 15, y - 4, LEFT + WIDTH + 40, y - 4, colour, width, dash);
+	fprintf(f, "<line x1=\"%d\" y1=\"%.1f\" x2=\"%d\" y2=\"%.1f\"",
+		LEFT + WIDTH + 15, y - 4, LEFT + WIDTH + 40, y - 4);
+	fprintf(f, " stroke=\"%s\" stroke-width=\"%.1f\"%s/>\n", colour, width, dash);
 	fprintf(f, "<text x=\"%d\" y=\"%.1f\">%s</text>\n", LEFT + WIDTH + 46, y,
 		curve->name);
 }
@@ -127,8 +128,10 @@ int plot_write(const char *path, FILE *f, const struct grid *grid)
 	bool failed;
 	size_t i;
 
-	fprintf(f, "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" viewBox=\"0 0 %d %d\" font-family=\"sans-serif\" font-size=\"12\">\n",
-		width, height, width, height);
+	fprintf(f, "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\"",
+		width, height);
+	fprintf(f, " viewBox=\"0 0 %d %d\" font-family=\"sans-serif\" font-size=\"12\">\n",
+		width, height);
 	fprintf(f, "<title>Hit rate against the size of the pool</title>\n");
 	fprintf(f, "<rect width=\"%d\" height=\"%d\" fill=\"#fff\"/>\n", width, height);
 	draw_axes(f, grid, &axes);
