@@ -65,6 +65,8 @@ union kvbm_abi_arg {
 	struct kvbm_session_open session_open;
 	struct kvbm_presence presence;
 	struct kvbm_manager_dump manager_dump;
+	struct kvbm_events_open events_open;
+	struct kvbm_events_dump events_dump;
 };
 
 /* The highest ioctl number that is built, plus one. */

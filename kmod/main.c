@@ -53,15 +53,25 @@ static int __init kvbm_init(void)
 	err = kvbm_manager_init();
 	if (err)
 		return err;
+	err = kvbm_genl_init();
+	if (err)
+		goto err_manager;
 	err = misc_register(&kvbm_misc);
 	if (err)
-		kvbm_manager_exit();
+		goto err_genl;
+	return 0;
+
+err_genl:
+	kvbm_genl_exit();
+err_manager:
+	kvbm_manager_exit();
 	return err;
 }
 
 static void __exit kvbm_exit(void)
 {
 	misc_deregister(&kvbm_misc);
+	kvbm_genl_exit();
 	kvbm_manager_exit();
 	kvbm_registry_exit();
 }

@@ -71,7 +71,7 @@ static void manager_free(struct kref *ref)
 }
 
 /* Context: may sleep; not under kvbm_objects_lock. */
-static void manager_put(struct kvbm_manager *manager)
+void kvbm_manager_put(struct kvbm_manager *manager)
 {
 	kref_put(&manager->ref, manager_free);
 }
@@ -117,8 +117,8 @@ static void linger_work(struct work_struct *work)
 		ended = !manager_end(m, true);
 	mutex_unlock(&kvbm_objects_lock);
 	if (ended)
-		manager_put(m);
-	manager_put(m);
+		kvbm_manager_put(m);
+	kvbm_manager_put(m);
 }
 
 /*
@@ -190,8 +190,8 @@ void kvbm_manager_unbind(struct kvbm_manager *manager)
 	}
 	mutex_unlock(&kvbm_objects_lock);
 	if (ended)
-		manager_put(ended);
-	manager_put(manager);
+		kvbm_manager_put(ended);
+	kvbm_manager_put(manager);
 }
 
 /* Name, id, charge, and a place in both tables; to be undone by unreserve(). */
@@ -252,8 +252,57 @@ static int build(struct kvbm_manager *m, const struct kvbm_store_config *config)
 	int err = kvbm_store_alloc(m->registry->engine, config, &m->store);
 
 	if (!err)
-		kvbm_store_publish(m->store, m->ident.id, wake_pollers, m);
+		kvbm_store_publish(m->store, m->ident.id, m->tier, wake_pollers,
+				   m);
 	return err;
+}
+
+/**
+ * kvbm_manager_publish - it can be found from now on, and reports its events
+ * @manager: just made
+ * @session: count a session, before anybody can see that there is none
+ *
+ * Context: may sleep.
+ */
+void kvbm_manager_publish(struct kvbm_manager *manager, bool session)
+{
+	mutex_lock(&kvbm_objects_lock);
+	if (session)
+		count_session(manager);
+	manager->registry->live |= 1ULL << kvbm_store_bit(manager->store);
+	kvbm_store_announce(manager->store);
+	/* The place was reserved, so this does not allocate. */
+	xa_store(&managers, manager->ident.id, manager, GFP_KERNEL_ACCOUNT);
+	mutex_unlock(&kvbm_objects_lock);
+}
+
+/**
+ * kvbm_manager_next - for walks over the managers of a registry
+ * @registry: the registry, or NULL for all
+ * @id: of the manager, or of the last one before it
+ *
+ * Anonymous ones included.
+ *
+ * Context: may sleep.
+ * Return: the manager with the lowest id that is not below @id, referenced, or
+ * NULL.
+ */
+struct kvbm_manager *kvbm_manager_next(struct kvbm_registry_object *registry,
+				       u64 id)
+{
+	struct kvbm_manager *m = NULL;
+	unsigned long index;
+
+	if (id > ULONG_MAX)
+		return NULL;
+	mutex_lock(&kvbm_objects_lock);
+	xa_for_each_start(&managers, index, m, id)
+		if (!registry || m->registry == registry)
+			break;
+	if (m)
+		kref_get(&m->ref);
+	mutex_unlock(&kvbm_objects_lock);
+	return m;
 }
 
 /**
@@ -306,12 +355,9 @@ int kvbm_manager_create(struct kvbm_file *file, struct kvbm_call *call)
 		err = kvbm_file_bind_new(file, m, a->bind_flags);
 		if (err)
 			goto err_put_module;
+	} else {
+		kvbm_manager_publish(m, false);
 	}
-	mutex_lock(&kvbm_objects_lock);
-	m->registry->live |= 1ULL << kvbm_store_bit(m->store);
-	/* The place was reserved, so this does not allocate. */
-	xa_store(&managers, m->ident.id, m, GFP_KERNEL_ACCOUNT);
-	mutex_unlock(&kvbm_objects_lock);
 	return 0;
 
 err_put_module:
@@ -439,8 +485,8 @@ int kvbm_manager_destroy(struct kvbm_file *file, struct kvbm_call *call)
 	if (err)
 		return err;
 	if (cancel_delayed_work(&m->linger))
-		manager_put(m);
-	manager_put(m);
+		kvbm_manager_put(m);
+	kvbm_manager_put(m);
 	return 0;
 }
 
@@ -470,7 +516,7 @@ static int get_readable(struct kvbm_file *file, u64 id, struct kvbm_manager **ou
 		may = file->rights & KVBM_BIND_READ;
 	}
 	if (!may) {
-		manager_put(m);
+		kvbm_manager_put(m);
 		return -EACCES;
 	}
 	*out = m;
@@ -495,7 +541,7 @@ int kvbm_manager_stats(struct kvbm_file *file, struct kvbm_call *call)
 	if (err)
 		return err;
 	kvbm_store_counters(m->store, &a->out);
-	manager_put(m);
+	kvbm_manager_put(m);
 	return kvbm_call_put(call);
 }
 
@@ -517,7 +563,7 @@ int kvbm_manager_check(struct kvbm_file *file, struct kvbm_call *call)
 	if (err)
 		return err;
 	err = kvbm_store_check(m->store, &a->out);
-	manager_put(m);
+	kvbm_manager_put(m);
 	return err ?: kvbm_call_put(call);
 }
 
@@ -550,16 +596,22 @@ int kvbm_manager_dump(struct kvbm_file *file, struct kvbm_call *call)
 		err = kvbm_call_put(call);
 	kvbm_arrays_free(&arrays);
 put_manager:
-	manager_put(m);
+	kvbm_manager_put(m);
 	return err;
 }
 
-/*
- * The registry that a call is about, referenced, and which stores of it belong
- * to managers that were not ended. Read rights are needed.
+/**
+ * kvbm_get_registry - the registry that a call is about
+ * @file: any
+ * @id: of the registry; 0 for that of the manager the file is bound to
+ * @out: the registry, referenced
+ * @live: out, which stores of it belong to managers that were not ended
+ *
+ * Context: may sleep.
+ * Return: 0, -ENOENT, -ENOTCONN, -EACCES (read rights are needed).
  */
-static int get_registry(struct kvbm_file *file, u64 id,
-			struct kvbm_registry_object **out, u64 *live)
+int kvbm_get_registry(struct kvbm_file *file, u64 id,
+		      struct kvbm_registry_object **out, u64 *live)
 {
 	struct kvbm_registry_object *r;
 	struct kvbm_manager *m;
@@ -604,7 +656,7 @@ static int get_members(struct kvbm_registry_object *r, const u64 *ids, u32 count
 	if (i == count)
 		return 0;
 	while (i--)
-		manager_put(members[i]);
+		kvbm_manager_put(members[i]);
 	return -ENOENT;
 }
 
@@ -641,7 +693,7 @@ int kvbm_get_presence(struct kvbm_file *file, struct kvbm_call *call)
 	u32 i;
 	int err;
 
-	err = get_registry(file, a->registry, &r, &live);
+	err = kvbm_get_registry(file, a->registry, &r, &live);
 	if (err)
 		return err;
 	err = kvbm_arrays_init(&m, a->count * (sizeof(*hashes) + sizeof(*masks)) +
@@ -669,7 +721,7 @@ int kvbm_get_presence(struct kvbm_file *file, struct kvbm_call *call)
 			kvbm_relax();
 	}
 	for (i = 0; i < a->nr_managers; i++)
-		manager_put(members[i]);
+		kvbm_manager_put(members[i]);
 	err = kvbm_array_out(a->out_masks, masks, a->count, sizeof(*masks));
 free:
 	kvbm_arrays_free(&m);

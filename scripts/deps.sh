@@ -12,6 +12,7 @@
 #   static       static checkers
 #   abi          layout of structures, in 32-bit programs, too
 #   packaging    DKMS, and what installing is tested with
+#   events       a NATS server, and decoders for what kvbm-eventd publishes
 #
 # Without a GROUP: all of them.
 set -eu
@@ -20,7 +21,7 @@ packages() {
 	case $1 in
 	build)
 		echo gcc make libc6-dev pkg-config libjansson-dev libxxhash-dev \
-		     python3 ;;
+		     libzmq3-dev libnats-dev libmsgpack-dev python3 ;;
 	vm)
 		echo gcc make qemu-system-x86 busybox-static cpio gzip kmod \
 		     util-linux bsdextrautils linux-headers-6.12-cloud-amd64 \
@@ -34,8 +35,11 @@ packages() {
 		echo gcc g++ gcc-multilib dwarves ;;
 	packaging)
 		echo gcc make dkms kmod pkg-config ;;
+	events)
+		echo gcc make pkg-config python3 nats-server python3-zmq \
+		     python3-msgpack ;;
 	*)
-		echo "deps.sh: no such group: $1 (build vm debugkernel static abi packaging)" >&2
+		echo "deps.sh: no such group: $1 (build vm debugkernel static abi packaging events)" >&2
 		exit 2 ;;
 	esac
 }
@@ -50,7 +54,7 @@ missing_of() {
 	done
 }
 
-[ $# -gt 0 ] || set -- build vm debugkernel static abi packaging
+[ $# -gt 0 ] || set -- build vm debugkernel static abi packaging events
 
 wanted=
 for group; do

@@ -24,6 +24,7 @@
  *			may sleep, may fail
  *	kvbm_free()	may sleep
  *	kvbm_random()	random bytes for keys
+ *	kvbm_clock()	nanoseconds, monotonic; any context
  *	kvbm_relax()	a point where the CPU may be given up
  *	kvbm_killed()	true when the caller is being killed
  *	memcpy memset strcmp
@@ -90,6 +91,11 @@ static inline void kvbm_free(void *p)
 static inline void kvbm_random(void *buf, size_t len)
 {
 	get_random_bytes(buf, len);
+}
+
+static inline u64 kvbm_clock(void)
+{
+	return ktime_get_ns();
 }
 
 static inline void kvbm_relax(void)

@@ -9,13 +9,15 @@
 static void take_all(struct kvbm_store *s, struct kvbm_holder *h)
 {
 	struct kvbm_hash hash = {};
+	struct kvbm_report report;
 
 	mutex_lock(&s->large);
 	mutex_lock(&h->lock);
 	spin_lock(&s->lock);
-	/* The stripe of the hash, and below it the pool of entries. */
-	kvbm_registry_present(s->registry, s->share.bit, &hash);
-	kvbm_registry_absent(s->registry, s->share.bit, &hash);
+	/* The stripe of the hash, and below it the pool of entries and the ring. */
+	kvbm_store_report_self(s, &report);
+	kvbm_registry_present(s->registry, s->share.bit, &hash, &report);
+	kvbm_registry_absent(s->registry, s->share.bit, &hash, &report);
 	spin_unlock(&s->lock);
 	mutex_unlock(&h->lock);
 	mutex_unlock(&s->large);

@@ -67,6 +67,7 @@ struct kvbm_stripe {
  * @nr_used: entries that hold a hash
  * @blocks: blocks of all stores
  * @members: bit per store
+ * @events: what became present and absent; has its own locks
  */
 struct kvbm_registry {
 	struct kvbm_key key;
@@ -85,6 +86,7 @@ struct kvbm_registry {
 	u64 nr_used;
 	u64 blocks;
 	u64 members;
+	struct kvbm_event_ring events;
 };
 
 static struct kvbm_entry *entry_at(const struct kvbm_registry *r, u32 index)
@@ -136,6 +138,7 @@ int kvbm_registry_alloc(u64 capacity, u32 schema, struct kvbm_registry **out)
 	r->pool = KVBM_NIL;
 	mutex_init(&r->dir_lock);
 	spin_lock_init(&r->pool_lock);
+	kvbm_event_ring_init(&r->events);
 
 	r->buckets = kvbm_alloc(buckets, sizeof(*r->buckets));
 	r->stripes = kvbm_alloc(stripes, sizeof(*r->stripes));
@@ -160,6 +163,7 @@ int kvbm_registry_alloc(u64 capacity, u32 schema, struct kvbm_registry **out)
  */
 void kvbm_registry_free(struct kvbm_registry *registry)
 {
+	kvbm_event_ring_destroy(&registry->events);
 	kvbm_free(registry->shares);
 	kvbm_free(registry->dir);
 	kvbm_free(registry->stripes);
@@ -181,6 +185,11 @@ u64 kvbm_registry_bytes(u64 capacity)
 	       kvbm_bucket_count(capacity) * sizeof(u32) +
 	       MAX_STRIPES * sizeof(struct kvbm_stripe) +
 	       dir_size(capacity) * (sizeof(void *) + sizeof(void *));
+}
+
+struct kvbm_event_ring *kvbm_registry_events(struct kvbm_registry *registry)
+{
+	return &registry->events;
 }
 
 u32 kvbm_registry_schema(const struct kvbm_registry *registry)
@@ -293,12 +302,14 @@ static u32 *find_link(struct kvbm_registry *r, u32 bucket,
  * @registry: the registry
  * @bit: the store's
  * @hash: absent in that store until now
+ * @report: the store and the block, for the event; NULL for none
  *
  * Context: under the lock of the store. There is always room: every store
  * brought as many entries as it can have distinct hashes.
  */
 void kvbm_registry_present(struct kvbm_registry *registry, u32 bit,
-			   const struct kvbm_hash *hash)
+			   const struct kvbm_hash *hash,
+			   const struct kvbm_report *report)
 {
 	u32 bucket = bucket_of(registry, hash);
 	struct kvbm_entry *e;
@@ -317,6 +328,8 @@ void kvbm_registry_present(struct kvbm_registry *registry, u32 bit,
 		*link = index;
 	}
 	e = entry_at(registry, *link);
+	if (report)
+		kvbm_event_stored(&registry->events, report, hash, e->present);
 	e->present |= 1ULL << bit;
 unlock:
 	spin_unlock(stripe_of(registry, bucket));
@@ -327,11 +340,13 @@ unlock:
  * @registry: the registry
  * @bit: the store's
  * @hash: present in that store until now
+ * @report: the store and the block, for the event; NULL for none
  *
  * Context: under the lock of the store.
  */
 void kvbm_registry_absent(struct kvbm_registry *registry, u32 bit,
-			  const struct kvbm_hash *hash)
+			  const struct kvbm_hash *hash,
+			  const struct kvbm_report *report)
 {
 	u32 bucket = bucket_of(registry, hash);
 	struct kvbm_entry *e;
@@ -344,6 +359,8 @@ void kvbm_registry_absent(struct kvbm_registry *registry, u32 bit,
 		goto unlock;
 	e = entry_at(registry, index);
 	e->present &= ~(1ULL << bit);
+	if (report)
+		kvbm_event_removed(&registry->events, report, hash, e->present);
 	if (!e->present) {
 		*link = e->next;
 		entry_put(registry, index);

@@ -239,8 +239,8 @@ struct kvbm_event_policy {
 
 bool kvbm_event_wanted(const struct kvbm_event_policy *policy,
 		       const struct kvbm_event_record *record);
-/* Position of a block in its sequence; of KVBM_SCHEMA_PLH. */
-uint32_t kvbm_plh_position(const struct kvbm_hash *hash);
+/* Position of the block in its sequence; needs KVBM_SCHEMA_PLH, otherwise 0. */
+uint32_t kvbm_event_position(const struct kvbm_event_record *record);
 
 #pragma GCC visibility pop
 

@@ -1,0 +1,425 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+/*
+ * The bytes of all forms: against vectors written down here, and against a file of
+ * vectors (JSON: names and hex) if one is given.
+ */
+#include <errno.h>
+#include <jansson.h>
+#include <stdint.h>
+
+#include "../engine/tap.h"
+#include "form.h"
+
+#define TIME_S		1789095808.5	/* 41daa8dbe0200000 */
+#define HASH		0xdab89baa7b5857c0ULL
+
+static const char *vectors;
+
+static struct vllm_form vllm = { 0, { NULL, "GPU", "CPU", "DISK", "EXTERNAL" } };
+static struct dynamo_form dynamo = { .worker_id = 7, .publisher_id = 12345 };
+static const unsigned char instance[16] = { [14] = 0x30, [15] = 0x39 };
+
+static msgpack_sbuffer buffer;
+static msgpack_packer pk;
+
+static void begin(void)
+{
+	msgpack_sbuffer_clear(&buffer);
+	msgpack_packer_init(&pk, &buffer, msgpack_sbuffer_write);
+}
+
+static const char *hex(void)
+{
+	static char text[65536];
+	size_t i;
+
+	for (i = 0; i < buffer.size; i++)
+		sprintf(text + 2 * i, "%02x", (unsigned char)buffer.data[i]);
+	text[2 * i] = 0;
+	return text;
+}
+
+static void hex_is(const char *wanted)
+{
+	if (strcmp(hex(), wanted))
+		tap_fail(__FILE__, __LINE__, "%s, not %s", hex(), wanted);
+}
+
+/* Of the file, if there is one: else the test is about our own vector only. */
+static void hex_is_vector(const char *name)
+{
+	json_t *json;
+	const char *wanted;
+
+	if (!vectors)
+		return;
+	json = json_load_file(vectors, 0, NULL);
+	wanted = json_string_value(json_object_get(json, name));
+	ASSERT(wanted);
+	hex_is(wanted);
+	json_decref(json);
+}
+
+/* Positional lineage hashes, packed once more: positions below 256 only. */
+static struct kvbm_hash plh(uint64_t current, uint64_t parent, uint32_t position)
+{
+	return (struct kvbm_hash){
+		.hi = (uint64_t)position << 54 | current >> 10,
+		.lo = current << 54 | (parent & ((1ULL << 54) - 1)),
+	};
+}
+
+struct aux {
+	struct aux_head head;
+	uint32_t tokens[4];
+};
+
+static struct aux aux[4];
+
+/* @events[i] of a sequence that starts with 100 */
+static void chain(struct block_event *events, size_t n)
+{
+	size_t i, j;
+
+	for (i = 0; i < n; i++) {
+		aux[i].head.local_hash = 200 + i;
+		aux[i].head.parent = i ? 99 + i : 0;
+		for (j = 0; j < 4; j++)
+			aux[i].tokens[j] = 10 * i + j;
+		events[i] = (struct block_event){
+			.hash = plh(100 + i, i ? 99 + i : 0, i), .tier = KVBM_TIER_G1,
+			.position = i, .block_size = 4, .aux_len = sizeof(*aux),
+			.has_position = true, .aux = &aux[i],
+		};
+	}
+}
+
+static struct block_event root(uint64_t local_hash, uint32_t tier)
+{
+	unsigned int i;
+
+	aux[0].head = (struct aux_head){ .local_hash = local_hash };
+	for (i = 0; i < 4; i++)
+		aux[0].tokens[i] = i + 1;
+	return (struct block_event){
+		.hash = plh(HASH, 0, 0), .tier = tier, .block_size = 4,
+		.aux_len = sizeof(*aux), .has_position = true, .aux = &aux[0],
+	};
+}
+
+static void kvbm_create(void)
+{
+	struct block_event event = {
+		.hash = { .hi = 0x01491a2b3c4d5e6f, .lo = 0x78fedcba98765432 },
+	};
+	struct batch batch = { EVENT_STORED, 1, &event };
+
+	begin();
+	kvbm_pack_batch(&pk, &batch, instance);
+	hex_is("92"			/* array of 2 */
+	       "81a6437265617465"	/* map of 1: "Create" */
+	       "91c410" "01491a2b3c4d5e6f78fedcba98765432"
+	       "c410" "00000000000000000000000000003039");
+	hex_is_vector("kvbm_Create");
+}
+
+static void kvbm_remove(void)
+{
+	struct block_event events[2] = { { .hash = { 1, 2 } }, { .hash = { 3, 4 } } };
+	struct batch batch = { EVENT_REMOVED, 2, events };
+
+	begin();
+	kvbm_pack_batch(&pk, &batch, instance);
+	hex_is("9281a652656d6f766592"
+	       "c41000000000000000020000000000000001"
+	       "c41000000000000000040000000000000003"
+	       "c41000000000000000000000000000003039");
+}
+
+static void kvbm_shutdown(void)
+{
+	begin();
+	kvbm_pack_shutdown(&pk, instance);
+	hex_is("92a853687574646f776ec41000000000000000000000000000003039");
+	hex_is_vector("kvbm_Shutdown");
+}
+
+static void vllm_stored(void)
+{
+	struct block_event event = root(0, KVBM_TIER_G1);
+	struct batch batch = { EVENT_STORED, 1, &event };
+
+	begin();
+	vllm_pack_batch(&pk, &batch, TIME_S, &vllm);
+	hex_is("93cb41daa8dbe0200000" "91" "88"
+	       "a474797065" "ab426c6f636b53746f726564"
+	       "ac626c6f636b5f686173686573" "91cfdab89baa7b5857c0"
+	       "b1706172656e745f626c6f636b5f68617368" "c0"
+	       "a9746f6b656e5f696473" "9401020304"
+	       "aa626c6f636b5f73697a65" "04"
+	       "a76c6f72615f6964" "c0"
+	       "a66d656469756d" "a3475055"
+	       "a96c6f72615f6e616d65" "c0" "00");
+	hex_is_vector("vllm_map_BlockStored");
+}
+
+static void vllm_removed(void)
+{
+	struct block_event events[2] = {
+		{ .hash = plh(HASH, 0, 0), .tier = KVBM_TIER_G2, .has_position = true },
+		{ .hash = { .lo = 7 }, .tier = KVBM_TIER_G2 },
+	};
+	struct batch batch = { EVENT_REMOVED, 2, events };
+
+	begin();
+	vllm_pack_batch(&pk, &batch, TIME_S, &vllm);
+	hex_is("93cb41daa8dbe0200000" "91" "83"
+	       "a474797065" "ac426c6f636b52656d6f766564"
+	       "ac626c6f636b5f686173686573" "92cfdab89baa7b5857c007"
+	       "a66d656469756d" "a3435055" "00");
+	hex_is_vector("vllm_map_BlockRemoved");
+}
+
+static void vllm_cleared(void)
+{
+	struct block_event event = { .tier = KVBM_TIER_G1 };
+	struct batch batch = { EVENT_CLEARED, 1, &event };
+
+	begin();
+	vllm_pack_batch(&pk, &batch, TIME_S, &vllm);
+	hex_is("93cb41daa8dbe0200000" "91" "81"
+	       "a474797065" "b0416c6c426c6f636b73436c656172656400");
+	hex_is_vector("vllm_map_AllBlocksCleared");
+}
+
+static void dynamo_stored(void)
+{
+	struct block_event event = root(99, KVBM_TIER_G2);
+	struct batch batch = { EVENT_STORED, 1, &event };
+	uint64_t event_id = 42;
+
+	begin();
+	EXPECT_EQ(dynamo_pack_events(&pk, &batch, 0, &dynamo, &event_id), 1);
+	EXPECT_EQ(event_id, 43);
+	hex_is("91" "83" "a9776f726b65725f6964" "07"
+	       "ac73746f726167655f74696572" "ab686f73745f70696e6e6564"
+	       "a56576656e74" "83" "a86576656e745f6964" "2a"
+	       "a464617461" "81" "a673746f726564" "83"
+	       "ab706172656e745f68617368" "c0"
+	       "ae73746172745f706f736974696f6e" "00"
+	       "a6626c6f636b73" "91" "83" "aa626c6f636b5f68617368" "cfdab89baa7b5857c0"
+	       "ab746f6b656e735f68617368" "63" "ad6d6d5f65787472615f696e666f" "c0"
+	       "a764705f72616e6b" "00");
+	hex_is_vector("dynamo_RouterEvents_Vec_payload");
+}
+
+static void dynamo_single(void)
+{
+	struct block_event event = root(99, KVBM_TIER_G2);
+	struct batch batch = { EVENT_STORED, 1, &event };
+	struct dynamo_form single = dynamo;
+	uint64_t event_id = 42;
+
+	single.single = true;
+	begin();
+	dynamo_pack_events(&pk, &batch, 0, &single, &event_id);
+	EXPECT_EQ((unsigned char)buffer.data[0], 0x83);
+	hex_is_vector("dynamo_RouterEvent_single_payload");
+}
+
+/* The payload that is inside; and what is before it in a frame of ZeroMQ. */
+static void dynamo_envelope(void)
+{
+	struct block_event event = root(99, KVBM_TIER_G2);
+	struct batch batch = { EVENT_STORED, 1, &event };
+	unsigned char head[DYNAMO_FRAME_HEAD];
+	uint64_t event_id = 42;
+	char payload[1024];
+	size_t len;
+
+	begin();
+	dynamo_pack_events(&pk, &batch, 0, &dynamo, &event_id);
+	len = buffer.size;
+	ASSERT(len < sizeof(payload));
+	memcpy(payload, buffer.data, len);
+	begin();
+	dynamo_pack_envelope(&pk, &dynamo, 42, 1700000000000, payload, len);
+	ASSERT_EQ(buffer.size, 239);
+	hex_is_vector("dynamo_EventEnvelope");
+	dynamo_frame_head(head, buffer.size);
+	begin();
+	msgpack_sbuffer_write(&buffer, (char *)head, sizeof(head));
+	hex_is("01000000ef");
+	dynamo_pack_envelope(&pk, &dynamo, 42, 1700000000000, payload, len);
+	hex_is_vector("dynamo_zmq_frame3");
+	/* An envelope around nothing, to have one without a file. */
+	begin();
+	dynamo_pack_envelope(&pk, &dynamo, 1, 2, "", 0);
+	hex_is("85ac7075626c69736865725f6964cd3039a873657175656e636501"
+	       "ac7075626c69736865645f617402a5746f706963a96b762d6576656e7473"
+	       "a77061796c6f6164c400");
+}
+
+static void dynamo_cleared(void)
+{
+	struct block_event event = { .tier = KVBM_TIER_G1 };
+	struct batch batch = { EVENT_CLEARED, 1, &event };
+	uint64_t event_id = 0;
+
+	begin();
+	dynamo_pack_events(&pk, &batch, 0, &dynamo, &event_id);
+	hex_is("9183a9776f726b65725f696407ac73746f726167655f74696572a6646576696365"
+	       "a56576656e7483a86576656e745f696400a464617461a7636c6561726564"
+	       "a764705f72616e6b00");
+}
+
+/* Blocks of one sequence are one event; another tier or a hole begins the next. */
+static void chains(void)
+{
+	struct block_event events[4];
+	struct batch batch = { EVENT_STORED, 4, events };
+
+	chain(events, 4);
+	EXPECT_EQ(batch_run_end(&batch, 0), 4);
+	events[2].tier = KVBM_TIER_G2;
+	EXPECT_EQ(batch_run_end(&batch, 0), 2);
+	EXPECT_EQ(batch_run_end(&batch, 2), 3);
+	chain(events, 4);
+	aux[3].head.parent = 7777;
+	events[3].hash = plh(103, 7777, 3);
+	EXPECT_EQ(batch_run_end(&batch, 0), 3);
+	batch.type = EVENT_REMOVED;
+	EXPECT_EQ(batch_run_end(&batch, 0), 4);
+}
+
+static void chain_in_one_event(void)
+{
+	struct block_event events[2];
+	struct batch batch = { EVENT_STORED, 1, events + 1 };
+
+	chain(events, 2);
+	begin();
+	vllm_pack_batch(&pk, &batch, 0, &vllm);
+	/* the parent is named, and it is the block before */
+	hex_is("93cb0000000000000000" "91" "88"
+	       "a474797065" "ab426c6f636b53746f726564"
+	       "ac626c6f636b5f686173686573" "9165"
+	       "b1706172656e745f626c6f636b5f68617368" "64"
+	       "a9746f6b656e5f696473" "940a0b0c0d"
+	       "aa626c6f636b5f73697a65" "04" "a76c6f72615f6964" "c0"
+	       "a66d656469756d" "a3475055" "a96c6f72615f6e616d65" "c0" "00");
+	batch.n = 2;
+	batch.events = events;
+	begin();
+	vllm_pack_batch(&pk, &batch, 0, &vllm);
+	hex_is("93cb0000000000000000" "91" "88"
+	       "a474797065" "ab426c6f636b53746f726564"
+	       "ac626c6f636b5f686173686573" "926465"
+	       "b1706172656e745f626c6f636b5f68617368" "c0"
+	       "a9746f6b656e5f696473" "98000102030a0b0c0d"
+	       "aa626c6f636b5f73697a65" "04" "a76c6f72615f6964" "c0"
+	       "a66d656469756d" "a3475055" "a96c6f72615f6e616d65" "c0" "00");
+}
+
+/* A message of the event plane has at most 128 events; numbers go on. */
+static void dynamo_message_is_bounded(void)
+{
+	struct block_event events[300];
+	struct batch batch = { EVENT_STORED, 300, events };
+	uint64_t event_id = 5;
+	size_t i;
+
+	for (i = 0; i < 300; i++)
+		events[i] = root(99, KVBM_TIER_G1);
+	begin();
+	EXPECT_EQ(dynamo_pack_events(&pk, &batch, 0, &dynamo, &event_id), 128);
+	EXPECT_EQ(event_id, 133);
+	EXPECT_EQ(dynamo_pack_events(&pk, &batch, 128, &dynamo, &event_id), 256);
+	EXPECT_EQ(dynamo_pack_events(&pk, &batch, 256, &dynamo, &event_id), 300);
+	EXPECT_EQ(event_id, 305);
+}
+
+static void what_forms_accept(void)
+{
+	struct block_event events[2], *child = &events[1];
+
+	chain(events, 2);
+	EXPECT_EQ(form_accepts(FORM_KVBM, child), 0);
+	EXPECT_EQ(form_accepts(FORM_VLLM, child), 0);
+	EXPECT_EQ(form_accepts(FORM_DYNAMO, child), 0);
+	/* no local hash: tokens suffice for vLLM */
+	aux[1].head.local_hash = 0;
+	EXPECT_EQ(form_accepts(FORM_VLLM, child), 0);
+	EXPECT_EQ(form_accepts(FORM_DYNAMO, child), -ENODATA);
+	/* no room for tokens: the local hash suffices for Dynamo */
+	chain(events, 2);
+	child->aux_len = sizeof(struct aux_head) + 12;
+	EXPECT_EQ(form_accepts(FORM_VLLM, child), -ENODATA);
+	EXPECT_EQ(form_accepts(FORM_DYNAMO, child), 0);
+	/* another parent than the hash says; none although there is one */
+	chain(events, 2);
+	aux[1].head.parent = 1;
+	EXPECT_EQ(form_accepts(FORM_VLLM, child), -EINVAL);
+	EXPECT_EQ(form_accepts(FORM_DYNAMO, child), -EINVAL);
+	aux[1].head.parent = 0;
+	EXPECT_EQ(form_accepts(FORM_DYNAMO, child), -ENODATA);
+	/* nothing at all, or zeroes: staged without aux */
+	child->aux_len = 0;
+	EXPECT_EQ(form_accepts(FORM_DYNAMO, child), -ENODATA);
+	chain(events, 1);
+	memset(&aux[0], 0, sizeof(aux[0]));
+	EXPECT_EQ(form_accepts(FORM_VLLM, &events[0]), -ENODATA);
+	EXPECT_EQ(form_accepts(FORM_KVBM, &events[0]), 0);
+	/* a manager whose block size is not known */
+	chain(events, 2);
+	child->block_size = 0;
+	EXPECT_EQ(form_accepts(FORM_VLLM, child), -ENODATA);
+}
+
+/* Every mode of positional hashes gives its sequence hash back. */
+static void sequence_hash_of_all_modes(void)
+{
+	static const struct {
+		uint64_t hi, lo, current;
+	} hashes[] = {
+		/* positions 2, 257 and 65536, of blocks of 4 tokens 0, 1, 2 ... */
+		{ 0x009e5988f40b839b, 0xcc9a98a2c350d61a, 0x796623d02e0e6f32 },
+		{ 0x404075a13348d821, 0x3a3a2ee720990cf6, 0xd684cd236084e8e8 },
+		{ 0x80400024ff3706c0, 0xe13cd63e5dd870bd, 0x93fcdc1b0384f358 },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(hashes) / sizeof(*hashes); i++) {
+		struct kvbm_hash hash = { .hi = hashes[i].hi, .lo = hashes[i].lo };
+
+		EXPECT(plh_current(&hash) == hashes[i].current);
+	}
+}
+
+static const struct tap_test tests[] = {
+	TEST(kvbm_create),
+	TEST(kvbm_remove),
+	TEST(kvbm_shutdown),
+	TEST(vllm_stored),
+	TEST(vllm_removed),
+	TEST(vllm_cleared),
+	TEST(dynamo_stored),
+	TEST(dynamo_single),
+	TEST(dynamo_envelope),
+	TEST(dynamo_cleared),
+	TEST(chains),
+	TEST(chain_in_one_event),
+	TEST(dynamo_message_is_bounded),
+	TEST(what_forms_accept),
+	TEST(sequence_hash_of_all_modes),
+};
+
+int main(int argc, char **argv)
+{
+	if (argc > 1)
+		vectors = argv[1];
+	else
+		printf("# no file of vectors: only those in this test\n");
+	msgpack_sbuffer_init(&buffer);
+	return tap_run(tests, sizeof(tests) / sizeof(*tests));
+}
