@@ -16,7 +16,7 @@ static struct batcher batcher;
 static uint64_t now;
 static char said[65536];
 
-static void note(const struct batch *batch, void *data)
+static void note(struct batch *batch, void *data)
 {
 	char *to = said + strlen(said);
 	size_t i;
@@ -226,7 +226,7 @@ static void never_empty(void)
 
 static char marks[16];
 
-static void note_marks(const struct batch *batch, void *data)
+static void note_marks(struct batch *batch, void *data)
 {
 	size_t i;
 

@@ -292,6 +292,44 @@ static void chains(void)
 	EXPECT_EQ(batch_run_end(&batch, 0), 4);
 }
 
+/* Two sequences, side by side, and a branch of the second one. */
+static void interleaved_chains_are_grouped(void)
+{
+	struct block_event events[6], a[4];
+	struct batch batch = { EVENT_STORED, 6, events };
+	static struct aux other[2], branch;
+	size_t i;
+
+	chain(a, 3);
+	for (i = 0; i < 2; i++) {
+		other[i].head = (struct aux_head){ 300 + i, i ? 500 : 0 };
+		events[2 * i] = a[i];
+		events[2 * i + 1] = a[i];
+		events[2 * i + 1].hash = plh(500 + i, i ? 500 : 0, i);
+		events[2 * i + 1].aux = &other[i];
+	}
+	events[4] = a[2];
+	branch.head = (struct aux_head){ 400, 101 };
+	events[5] = a[2];
+	events[5].hash = plh(600, 101, 2);
+	events[5].aux = &branch;
+	batch_group(&batch);
+	for (i = 0; i < 3; i++)
+		EXPECT_EQ(plh_current(&events[i].hash), 100 + i);
+	EXPECT_EQ(batch_run_end(&batch, 0), 3);
+	EXPECT_EQ(plh_current(&events[3].hash), 500);
+	EXPECT_EQ(batch_run_end(&batch, 3), 5);
+	EXPECT_EQ(plh_current(&events[5].hash), 600);
+
+	batch.type = EVENT_REMOVED;
+	events[1].tier = KVBM_TIER_G2;
+	events[4].tier = KVBM_TIER_G2;
+	batch_group(&batch);
+	EXPECT_EQ(batch_run_end(&batch, 0), 4);
+	EXPECT_EQ(batch_run_end(&batch, 4), 6);
+	EXPECT_EQ(plh_current(&events[4].hash), 101);
+}
+
 static void chain_in_one_event(void)
 {
 	struct block_event events[2];
@@ -408,6 +446,7 @@ static const struct tap_test tests[] = {
 	TEST(dynamo_envelope),
 	TEST(dynamo_cleared),
 	TEST(chains),
+	TEST(interleaved_chains_are_grouped),
 	TEST(chain_in_one_event),
 	TEST(dynamo_message_is_bounded),
 	TEST(what_forms_accept),

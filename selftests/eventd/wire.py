@@ -114,6 +114,12 @@ class Recorder:
         del self.tiers[manager]
         return data
 
+    def marker(self, manager=1):
+        """A block that comes and goes, and its records: who has heard that it is
+        gone has heard all that was before."""
+        block = Block(random.getrandbits(64) | 1, 1, tokens=[1] * BLOCK_SIZE)
+        return block, self.store(block, manager=manager) + self.remove(block, manager=manager)
+
     def snapshot(self):
         return b''.join(record(STORED, 0, manager, tier, block.key, block.aux, SNAPSHOT)
                         for (manager, block), tier in self.present.items())
@@ -150,6 +156,7 @@ class KvbmView:
 
     def __init__(self):
         self.present = set()
+        self.removed = set()
         self.shutdowns = 0
         self.batches = []
 
@@ -166,6 +173,7 @@ class KvbmView:
             self.present.update(hashes)
         else:
             assert kind == 'Remove', kind
+            self.removed.update(hashes)
             self.present.difference_update(hashes)
 
 
@@ -174,10 +182,10 @@ class VllmView:
 
     def __init__(self):
         self.present = set()
+        self.removed = set()
         self.next = None
         self.missed = []
         self.events = []
-        self.parents_missing = 0
 
     def feed(self, sequence, payload):
         sequence = int.from_bytes(sequence, 'big')
@@ -198,6 +206,7 @@ class VllmView:
                 self.stored(event)
             else:
                 assert event['type'] == 'BlockRemoved'
+                self.removed.update(event['block_hashes'])
                 for h in event['block_hashes']:
                     self.present.discard((event['medium'], h))
 
@@ -214,6 +223,7 @@ class DynamoView:
 
     def __init__(self):
         self.present = set()
+        self.removed = set()
         self.local = {}
         self.event_id = None
         self.sequence = None
@@ -258,6 +268,7 @@ class DynamoView:
                 self.present.add((tier, block['block_hash']))
                 self.local[block['block_hash']] = block['tokens_hash']
         else:
+            self.removed.update(data['removed']['block_hashes'])
             for h in data['removed']['block_hashes']:
                 self.present.discard((tier, h))
 

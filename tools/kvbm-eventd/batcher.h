@@ -32,8 +32,8 @@ struct batch {
 struct batcher {
 	uint64_t window_ns;
 	size_t max;
-	/* Gets every batch; it and its memory are the batcher's. */
-	void (*emit)(const struct batch *batch, void *data);
+	/* Gets every batch, and may change it; the memory is the batcher's. */
+	void (*emit)(struct batch *batch, void *data);
 	void *data;
 
 	struct batch batch;

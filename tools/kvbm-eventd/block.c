@@ -10,6 +10,13 @@ static unsigned int fragment_bits(const struct kvbm_hash *hash)
 	return 54 - 8 * (hash->hi >> 62);
 }
 
+uint32_t plh_position(const struct kvbm_hash *hash)
+{
+	unsigned int bits = 62 - fragment_bits(hash);
+
+	return (hash->hi >> fragment_bits(hash)) & ((1ULL << bits) - 1);
+}
+
 uint64_t plh_current(const struct kvbm_hash *hash)
 {
 	unsigned int bits = fragment_bits(hash);

@@ -51,7 +51,8 @@ struct block_names {
 	const void *tokens;	/* block_size of uint32_t, perhaps unaligned; NULL: not given */
 };
 
-/* The sequence hash in a positional lineage hash. */
+/* Of a positional lineage hash: position and sequence hash of the block. */
+uint32_t plh_position(const struct kvbm_hash *hash);
 uint64_t plh_current(const struct kvbm_hash *hash);
 
 /*

@@ -43,29 +43,6 @@ int form_accepts(enum form form, const struct block_event *event)
 	return names.has_local ? 0 : -ENODATA;
 }
 
-size_t batch_run_end(const struct batch *batch, size_t start)
-{
-	const struct block_event *events = batch->events;
-	struct block_names names, next_names;
-	size_t i = start + 1;
-
-	if (batch->type == EVENT_CLEARED)
-		return i;
-	if (batch->type == EVENT_REMOVED) {
-		while (i < batch->n && events[i].tier == events[start].tier)
-			i++;
-		return i;
-	}
-	block_names(&events[start], &names);
-	for (; i < batch->n; i++) {
-		block_names(&events[i], &next_names);
-		if (!block_follows(&events[i - 1], &names, &events[i], &next_names))
-			break;
-		names = next_names;
-	}
-	return i;
-}
-
 void pack_word(msgpack_packer *pk, const char *word)
 {
 	size_t len = strlen(word);

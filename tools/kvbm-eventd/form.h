@@ -28,6 +28,8 @@ bool form_has_cleared(enum form form);
  */
 int form_accepts(enum form form, const struct block_event *event);
 
+/* Brings together what can be one event: batch_run_end(). */
+void batch_group(struct batch *batch);
 /*
  * One event of a form takes blocks that follow each other in a sequence, or that
  * are removed from one tier. The index after those that begin at @start.

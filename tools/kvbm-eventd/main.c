@@ -14,6 +14,7 @@
 
 #include <nats/nats.h>
 
+#include "notify.h"
 #include "options.h"
 #include "output.h"
 #include "publisher.h"
@@ -352,6 +353,10 @@ static void finish(struct daemon *daemon)
 	uint64_t until = now_ns() + daemon->options.stop_timeout_s * 1000000000ULL;
 	unsigned int i;
 
+	/* What had happened when we were told to stop. */
+	for (i = 0; i < daemon->nr_streams; i++)
+		while (now_ns() < until && update_stream(daemon, &daemon->streams[i]))
+			;
 	flush_all(daemon, until);
 	/* An output that has caught up now can still make up for a gap. */
 	for (i = 0; i < daemon->nr_streams; i++)
@@ -395,7 +400,9 @@ int main(int argc, char **argv)
 	if (open_all(&daemon)) {
 		daemon.status = 1;
 	} else {
+		notify_manager("READY=1");
 		run(&daemon);
+		notify_manager("STOPPING=1");
 		finish(&daemon);
 	}
 	close_all(&daemon);

@@ -14,7 +14,8 @@ struct message *message_new(unsigned int n, const struct frame *frames)
 
 	for (i = 0; i < n; i++)
 		bytes += frames[i].len;
-	message = malloc(sizeof(*message) + bytes);
+	/* A zero after each: a subject is a string, too. */
+	message = malloc(sizeof(*message) + bytes + n);
 	if (!message)
 		return NULL;
 	message->next = NULL;
@@ -26,7 +27,8 @@ struct message *message_new(unsigned int n, const struct frame *frames)
 		message->frames[i].len = frames[i].len;
 		if (frames[i].len)
 			memcpy(to, frames[i].data, frames[i].len);
-		to += frames[i].len;
+		to[frames[i].len] = 0;
+		to += frames[i].len + 1;
 	}
 	return message;
 }

@@ -73,7 +73,7 @@ static int publish_vllm(struct output *output, const struct batch *batch, msgpac
 static int publish_dynamo_part(struct output *output, const struct batch *batch,
 			       size_t *start)
 {
-	unsigned char publisher[8], sequence[8], head[DYNAMO_FRAME_HEAD];
+	unsigned char publisher[8], sequence[8], head[DYNAMO_FRAME_HEAD] = { 0 };
 	uint64_t event_id = output->event_id;
 	msgpack_packer pk;
 	struct frame frames[MAX_FRAMES];
@@ -145,11 +145,13 @@ static void doubt(const struct block_event *event, void *data)
 						 MAY_LACK(event->tier);
 }
 
-static void emit(const struct batch *batch, void *data)
+static void emit(struct batch *batch, void *data)
 {
 	struct output *output = data;
 	size_t sent = 0, i;
 
+	if (output->form != FORM_KVBM)
+		batch_group(batch);
 	if (!output->gap)
 		sent = publish(output, batch);
 	if (batch->type != EVENT_CLEARED)
@@ -202,7 +204,9 @@ static void add(struct output *output, enum event_type type, const struct block_
 
 static bool wanted(struct output *output, const struct block_event *event)
 {
-	struct kvbm_event_record record = { .type = KVBM_EVENT_STORED, .hash = event->hash };
+	struct kvbm_event_record record = {
+		.type = KVBM_EVENT_STORED, .hash_size = sizeof(event->hash), .hash = event->hash,
+	};
 	int err;
 
 	if (output->form == FORM_KVBM)
@@ -239,7 +243,7 @@ void output_removed(struct output *output, struct mirror_entry *entry, uint32_t 
 	*bits &= ~(MAY_HAVE(tier) | MAY_LACK(tier));
 	event.has_position = output->positions;
 	if (event.has_position)
-		event.position = kvbm_plh_position(&entry->hash);
+		event.position = plh_position(&entry->hash);
 	add(output, EVENT_REMOVED, &event);
 }
 

@@ -293,8 +293,6 @@ static ssize_t source_read(void *arg, void *buf, size_t size)
 
 	for (;;) {
 		n = next_event(file);
-		if (n < 0 && n != -ENODATA)
-			return n;
 		if (n != 1)
 			break;
 		r = (void *)(file->buffer + file->at);
@@ -307,9 +305,12 @@ static ssize_t source_read(void *arg, void *buf, size_t size)
 		done += r->size;
 		take(file, r);
 	}
+	/* What is wrong comes after what is right. */
 	if (done)
 		return done;
-	return n == -ENODATA ? 0 : -EAGAIN;
+	if (n < 0)
+		return n == -ENODATA ? 0 : n;
+	return -EAGAIN;
 }
 
 /* All copies into one piece: the records may change before the dump is over. */

@@ -71,7 +71,7 @@ static struct block_event block_event(const struct stream *stream,
 	};
 
 	if (event.has_position)
-		event.position = kvbm_plh_position(&event.hash);
+		event.position = plh_position(&event.hash);
 	return event;
 }
 
@@ -310,7 +310,7 @@ struct snapshot {
 	int err;
 };
 
-static void snapshot_batch(const struct batch *batch, void *data)
+static void snapshot_batch(struct batch *batch, void *data)
 {
 	struct snapshot *snapshot = data;
 	msgpack_sbuffer buffer;
@@ -318,6 +318,7 @@ static void snapshot_batch(const struct batch *batch, void *data)
 
 	if (snapshot->err)
 		return;
+	batch_group(batch);
 	msgpack_sbuffer_init(&buffer);
 	msgpack_packer_init(&pk, &buffer, msgpack_sbuffer_write);
 	vllm_pack_batch(&pk, batch, wall_clock_s(), &snapshot->output->vllm);
