@@ -180,16 +180,23 @@ static int events_dump(struct kvbm_registry_object *r, struct kvbm_call *call)
 	struct kvbm_events_dump *a = &call->arg->events_dump;
 	u32 size = min_t(u32, a->bytes, DUMP_BYTES);
 	char *buf = kvmalloc(size, GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
+	u64 manager = a->manager;
+	u32 block = a->block;
 	int err;
 
 	if (!buf)
 		return -ENOMEM;
 	a->out_first = kvbm_event_next(ring_of(r));
-	a->out_bytes = kvbm_events_content(r, &a->manager, &a->block, buf, size);
+	a->out_bytes = kvbm_events_content(r, &manager, &block, buf, size);
 	a->out_last = kvbm_event_next(ring_of(r)) - 1;
 	err = kvbm_array_out(a->records, buf, a->out_bytes, 1);
 	kvfree(buf);
-	return err ?: kvbm_call_put(call);
+	/* Otherwise the same part can be asked for again. */
+	if (err)
+		return err;
+	a->manager = manager;
+	a->block = block;
+	return kvbm_call_put(call);
 }
 
 /**

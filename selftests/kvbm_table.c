@@ -29,13 +29,15 @@ struct call {
 	const char *name;
 	unsigned long cmd;
 	uint32_t size;
+	uint32_t min_size;	/* of the first version */
 	unsigned int needs;
 	const struct kvbm_abi_field *fields;
 	size_t nr_fields;
 };
 
 #define CALL(nr, type, last, need, rules, checker)			\
-	{ #nr, KVBM_##nr, sizeof(type), need, rules,			\
+	{ #nr, KVBM_##nr, sizeof(type),					\
+	  offsetof(type, last) + sizeof(((type *)0)->last), need, rules, \
 	  sizeof(rules) / sizeof(*(rules)) },
 
 static const struct call calls[] = { KVBM_ABI_CALLS(CALL) };
@@ -54,6 +56,7 @@ FIXTURE(table)
 	uint64_t ids[BLOCKS];
 	struct kvbm_held list[BLOCKS];
 	struct kvbm_slot_info slots[BLOCKS];
+	char records[KVBM_EVENT_MAX_SIZE];
 	char *read_only;
 	char *short_of;		/* the page after it cannot be touched */
 };
@@ -169,6 +172,14 @@ static void valid(struct _test_data_table *self, const struct call *call, union 
 			.managers = ptr(&self->manager), .nr_managers = 1,
 			.out_masks = ptr(self->ids) };
 		break;
+	case KVBM_EVENTS_OPEN:
+		((struct kvbm_events_open *)arg)->registry = 1ull << 60;
+		break;
+	case KVBM_EVENTS_DUMP:
+		*(struct kvbm_events_dump *)arg = (struct kvbm_events_dump){
+			.size = call->size, .records = ptr(self->records),
+			.bytes = sizeof(self->records) };
+		break;
 	case KVBM_ALLOCATE:
 		*(struct kvbm_allocate *)arg = (struct kvbm_allocate){
 			.size = call->size, .count = N, .tokens = ptr(self->out),
@@ -247,6 +258,7 @@ static int answer(const struct call *call)
 		return -EEXIST;
 	case KVBM_REGISTRY_DESTROY:
 	case KVBM_MANAGER_DESTROY:
+	case KVBM_EVENTS_OPEN:
 		return -ENOENT;
 	case KVBM_BIND:
 		return -EISCONN;
@@ -293,7 +305,8 @@ TEST_F(table, count_zero)
 			arrays++;
 		}
 		/* To list into no room at all is a mistake. */
-		if (call->cmd == KVBM_REGISTRY_LIST || call->cmd == KVBM_MANAGER_LIST)
+		if (call->cmd == KVBM_REGISTRY_LIST ||
+		    call->cmd == KVBM_MANAGER_LIST || call->cmd == KVBM_EVENTS_DUMP)
 			want = -EINVAL;
 		if (arrays)
 			EXPECT_EQ(want, kv(self->s, call->cmd, &arg))
@@ -422,7 +435,7 @@ TEST_F(table, sizes)
 		const char *name = "size";
 
 		valid(self, call, &arg);
-		arg.size = call->size - 1;
+		arg.size = call->min_size - 1;
 		REFUSED(EINVAL, &arg);
 		arg.size = 4;
 		REFUSED(EINVAL, &arg);

@@ -120,7 +120,8 @@ static void append(struct kvbm_event_ring *ring, struct kvbm_event_record *recor
 		ring->oldest++;
 	}
 	ring_write(ring, at, record, sizeof(*record));
-	ring_write(ring, at + sizeof(*record), aux, record->aux_size);
+	if (record->aux_size)
+		ring_write(ring, at + sizeof(*record), aux, record->aux_size);
 	ring_write(ring, at + end, &zeroes, record->size - end);
 	ring->head += record->size;
 	WRITE_ONCE(ring->news, true);

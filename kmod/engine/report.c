@@ -116,7 +116,7 @@ u32 kvbm_store_content(struct kvbm_store *store, u32 *block, u32 count, char *bu
 	u32 done = 0, i = *block, n = 0, end;
 
 	while (i < blocks && n < count && size - done >= each) {
-		end = min_t(u32, blocks, i + chunk);
+		end = min_t(u32, blocks - i, min_t(u32, chunk, count - n)) + i;
 		spin_lock(&store->lock);
 		if (!store->reporting)
 			i = blocks;
