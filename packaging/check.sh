@@ -38,6 +38,7 @@ right_places() {
 	make -s install DESTDIR="$root" || return 1
 	files "$root" >"$work/found"
 	LC_ALL=C sort >"$work/wanted" <<-EOT
+	/usr/local/bin/kvbm-eventd
 	/usr/local/bin/kvbm-replay
 	/usr/local/bin/kvbm-run
 	/usr/local/bin/kvbmctl
@@ -51,12 +52,15 @@ right_places() {
 	/usr/local/lib/modprobe.d/kvbm.conf
 	/usr/local/lib/modules-load.d/kvbm.conf
 	/usr/local/lib/pkgconfig/libkvbm.pc
+	/usr/local/lib/systemd/system/kvbm-eventd.service
 	/usr/local/lib/sysusers.d/kvbm.conf
 	/usr/local/lib/udev/rules.d/60-kvbm.rules
+	/usr/local/share/doc/kvbm/kvbm-eventd.env
 	/usr/local/share/man/man1/kvbm-replay.1
 	/usr/local/share/man/man1/kvbm-run.1
 	/usr/local/share/man/man3/libkvbm.3
 	/usr/local/share/man/man4/kvbm.4
+	/usr/local/share/man/man8/kvbm-eventd.8
 	/usr/local/share/man/man8/kvbmctl.8
 	EOT
 	diff -u --label wanted --label installed "$work/wanted" "$work/found"
@@ -113,6 +117,30 @@ group_exists() {
 
 	group=$(sed -n 's/.*GROUP="\([^"]*\)".*/\1/p' packaging/60-kvbm.rules)
 	[ -n "$group" ] && grep "^g $group " packaging/kvbm.sysusers
+}
+
+# The program is where the unit says, and the example has options that it knows.
+unit_works() {
+	local unit=$root/usr/local/lib/systemd/system/kvbm-eventd.service program line said
+	local KVBM_EVENTD_OPTIONS
+
+	program=$(sed -n 's/^ExecStart=\([^ ]*\) .*/\1/p' "$unit")
+	[ -x "$root$program" ] || return 1
+	if command -v systemd-analyze >/dev/null; then
+		# Against the units of this machine, where the program is not.
+		sed 's|^ExecStart=.*|ExecStart=/bin/true|' "$unit" >"$work/kvbm-eventd.service"
+		said=$(systemd-analyze verify --man=no "$work/kvbm-eventd.service" 2>&1)
+		[ -z "$said" ] || { echo "$said"; return 1; }
+	fi
+	grep '^#KVBM_EVENTD_OPTIONS=' "$root/usr/local/share/doc/kvbm/kvbm-eventd.env" |
+	while read -r line; do
+		eval "${line#\#}"
+		# It gets as far as the device, which is not there.
+		# shellcheck disable=SC2086	# options are words
+		said=$("$root$program" --device=/no-device $KVBM_EVENTD_OPTIONS 2>&1)
+		echo "$said"
+		[[ $said = *'/no-device: '* ]] || return 1
+	done
 }
 
 nothing_is_left() {
@@ -193,12 +221,13 @@ on_host >"$work/before"
 host_is_untouched() { on_host | diff "$work/before" -; }
 
 echo "TAP version 13"
-echo "1..13"
+echo "1..14"
 check "what is installed where" right_places
 check "another PREFIX" prefix_is_followed
 check "a program against what is installed" a_program_builds
 check "programs run from where they are installed" tools_run
 check "the group of the rule is made" group_exists
+check "the unit of kvbm-eventd" unit_works
 check "uninstall leaves nothing" nothing_is_left
 check "sources for DKMS" dkms_sources
 check "DKMS builds for stock-6.12" dkms_builds stock-6.12

@@ -15,9 +15,9 @@
 #   DESTDIR   in front of all paths; then dkms is not called
 #   PREFIX    default /usr/local
 #   BINDIR LIBDIR INCLUDEDIR MANDIR UDEVDIR SYSUSERSDIR MODULESLOADDIR
-#   MODPROBEDIR
-#             single directories, by default below PREFIX. The last four are
-#             only looked at below /usr, /usr/local and /etc
+#   MODPROBEDIR UNITDIR DOCDIR
+#             single directories, by default below PREFIX. Those from UDEVDIR to
+#             UNITDIR are only looked at below /usr, /usr/local and /etc
 #   NO_BUILD  not empty: the sources only, without a call of dkms
 #   KVER      the kernel to build for with dkms, default the running one
 set -euo pipefail
@@ -45,10 +45,22 @@ UDEVDIR=${UDEVDIR:-$PREFIX/lib/udev}
 SYSUSERSDIR=${SYSUSERSDIR:-$PREFIX/lib/sysusers.d}
 MODULESLOADDIR=${MODULESLOADDIR:-$PREFIX/lib/modules-load.d}
 MODPROBEDIR=${MODPROBEDIR:-$PREFIX/lib/modprobe.d}
+UNITDIR=${UNITDIR:-$PREFIX/lib/systemd/system}
+DOCDIR=${DOCDIR:-$PREFIX/share/doc/kvbm}
 
 # put MODE SOURCE DIRECTORY [NAME]
 put() {
 	install -D -m "$1" "$2" "$DESTDIR$3/${4:-$(basename "$2")}"
+}
+
+# put_unit TEMPLATE: a unit has to know where the programs are.
+put_unit() {
+	local unit
+
+	unit=$DESTDIR$UNITDIR/$(basename "$1" .in)
+	install -d "$DESTDIR$UNITDIR"
+	sed "s|@BINDIR@|$BINDIR|" "$1" >"$unit"
+	chmod 644 "$unit"
 }
 
 install_all() {
@@ -69,6 +81,8 @@ install_all() {
 	put 644 packaging/kvbm.sysusers "$SYSUSERSDIR" kvbm.conf
 	put 644 packaging/kvbm.modules-load "$MODULESLOADDIR" kvbm.conf
 	put 644 packaging/kvbm.modprobe "$MODPROBEDIR" kvbm.conf
+	put_unit packaging/kvbm-eventd.service.in
+	put 644 packaging/kvbm-eventd.env "$DOCDIR"
 }
 
 after_install() {
@@ -78,6 +92,7 @@ after_install() {
 	  systemd-sysusers            make the group kvbm (or: groupadd -r kvbm)
 	  udevadm control --reload    give the device to it
 	  usermod -aG kvbm USER       let somebody use it
+	  kvbm-eventd(8)              tell routers of events
 	The module is another matter: make dkms, or make modules_install.
 	EOT
 }
@@ -94,7 +109,7 @@ uninstall_all() {
 		rm -f "$real/${file#./}"
 	done
 	# Only ours: others are shared.
-	rmdir "$real$INCLUDEDIR/kvbm" 2>/dev/null || true
+	rmdir "$real$INCLUDEDIR/kvbm" "$real$DOCDIR" 2>/dev/null || true
 }
 
 dkms_sources() {

@@ -160,7 +160,7 @@ manual_pages() {
 	done < <(
 		sed -n 's/^#define \(KVBM_[A-Z_]*\)[[:space:]]*KVBM_IOC(.*/kvbm \1/p
 			s/^ \* \(E[A-Z0-9]*\) .*/kvbm \1/p' uapi/linux/kvbm.h
-		for page in kvbmctl kvbm-replay kvbm-run; do
+		for page in kvbmctl kvbm-eventd kvbm-replay kvbm-run; do
 			sed -n "s/^\t{ \"\([a-z-]*\)\", .*/$page \1/p" tools/"$page"/*.c
 		done
 	)

@@ -24,7 +24,7 @@
 /* A stream: its input; an output: its transport and its replay socket. */
 #define MAX_ITEMS	(1 + MAX_REGISTRIES * (1 + 2 * MAX_OUTPUTS))
 
-struct daemon {
+struct eventd {
 	struct options options;
 	struct stream *streams;
 	unsigned int nr_streams;
@@ -36,7 +36,7 @@ struct daemon {
 };
 
 /* Before any library makes a thread: only the signalfd gets them. */
-static int catch_signals(struct daemon *daemon)
+static int catch_signals(struct eventd *eventd)
 {
 	sigset_t set;
 
@@ -47,42 +47,42 @@ static int catch_signals(struct daemon *daemon)
 	sigaddset(&set, SIGHUP);
 	sigaddset(&set, SIGUSR1);
 	sigprocmask(SIG_BLOCK, &set, NULL);
-	daemon->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	return daemon->signals < 0 ? say_err(-errno, "signals") : 0;
+	eventd->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return eventd->signals < 0 ? say_err(-errno, "signals") : 0;
 }
 
-static int open_transport(struct daemon *daemon, struct stream *stream,
+static int open_transport(struct eventd *eventd, struct stream *stream,
 			  struct output *output, const char *endpoint)
 {
 	struct nats_setup setup = {
 		.url = endpoint,
-		.credentials = daemon->options.nats_credentials,
-		.max_bytes = daemon->options.queue_bytes,
+		.credentials = eventd->options.nats_credentials,
+		.max_bytes = eventd->options.queue_bytes,
 	};
 
-	if (daemon->options.dry_run)
+	if (eventd->options.dry_run)
 		return print_open(form_name(output->form), stream->name, &output->transport);
 	if (is_nats(endpoint))
 		return nats_open(&setup, &output->transport);
-	return zmq_pub_open(daemon->context, endpoint, &output->transport);
+	return zmq_pub_open(eventd->context, endpoint, &output->transport);
 }
 
-static int open_replay(struct daemon *daemon, struct output *output, unsigned int n)
+static int open_replay(struct eventd *eventd, struct output *output, unsigned int n)
 {
 	struct replay_setup setup = {
-		.max_batches = daemon->options.replay_batches,
-		.max_bytes = daemon->options.replay_bytes,
-		.topic = daemon->options.topic,
+		.max_batches = eventd->options.replay_batches,
+		.max_bytes = eventd->options.replay_bytes,
+		.topic = eventd->options.topic,
 	};
-	char *endpoint = nth_endpoint(daemon->options.replay, n);
+	char *endpoint = nth_endpoint(eventd->options.replay, n);
 	int err;
 
 	if (!endpoint) {
 		say("--replay=%s: no port for registry number %u",
-		    daemon->options.replay, n);
+		    eventd->options.replay, n);
 		return -EINVAL;
 	}
-	err = replay_open(daemon->context, endpoint, &setup, &output->replay);
+	err = replay_open(eventd->context, endpoint, &setup, &output->replay);
 	free(endpoint);
 	return err;
 }
@@ -99,10 +99,10 @@ static void add_to_instance(unsigned char instance[16], unsigned int n)
 	}
 }
 
-static int open_output(struct daemon *daemon, struct stream *stream, unsigned int n,
+static int open_output(struct eventd *eventd, struct stream *stream, unsigned int n,
 		       const struct output_option *option)
 {
-	const struct options *options = &daemon->options;
+	const struct options *options = &eventd->options;
 	struct output *output = &stream->outputs[stream->nr_outputs];
 	char *endpoint;
 	int err;
@@ -135,16 +135,16 @@ static int open_output(struct daemon *daemon, struct stream *stream, unsigned in
 		    option->endpoint, n);
 		return -EINVAL;
 	}
-	err = open_transport(daemon, stream, output, endpoint);
+	err = open_transport(eventd, stream, output, endpoint);
 	free(endpoint);
 	if (!err && option->form == FORM_VLLM && options->replay && !options->dry_run)
-		err = open_replay(daemon, output, n);
+		err = open_replay(eventd, output, n);
 	return err;
 }
 
-static int open_input(struct daemon *daemon, struct stream *stream, unsigned int n)
+static int open_input(struct eventd *eventd, struct stream *stream, unsigned int n)
 {
-	const struct options *options = &daemon->options;
+	const struct options *options = &eventd->options;
 	int err;
 
 	if (!options->from) {
@@ -159,49 +159,49 @@ static int open_input(struct daemon *daemon, struct stream *stream, unsigned int
 	return err;
 }
 
-static int open_stream(struct daemon *daemon, unsigned int n)
+static int open_stream(struct eventd *eventd, unsigned int n)
 {
-	struct stream *stream = &daemon->streams[n];
+	struct stream *stream = &eventd->streams[n];
 	unsigned int i;
 	int err;
 
 	err = mirror_init(&stream->mirror);
 	if (err)
 		return say_err(err, "registry number %u", n);
-	daemon->nr_streams++;
-	err = open_input(daemon, stream, n);
+	eventd->nr_streams++;
+	err = open_input(eventd, stream, n);
 	if (!err && !stream->input.positions &&
-	    daemon->options.policy.kind != KVBM_EVENTS_ALL) {
+	    eventd->options.policy.kind != KVBM_EVENTS_ALL) {
 		say("registry '%s': --policy: opaque hashes have no positions", stream->name);
 		err = -EINVAL;
 	}
-	for (i = 0; !err && i < daemon->options.nr_outputs; i++)
-		err = open_output(daemon, stream, n, &daemon->options.outputs[i]);
+	for (i = 0; !err && i < eventd->options.nr_outputs; i++)
+		err = open_output(eventd, stream, n, &eventd->options.outputs[i]);
 	for (i = 0; !err && i < stream->nr_outputs; i++)
 		output_begin(&stream->outputs[i]);
 	return err;
 }
 
-static int open_all(struct daemon *daemon)
+static int open_all(struct eventd *eventd)
 {
-	unsigned int n = daemon->options.from ? 1 : daemon->options.nr_registries, i;
+	unsigned int n = eventd->options.from ? 1 : eventd->options.nr_registries, i;
 	int err = 0;
 
-	daemon->context = zmq_ctx_new();
-	daemon->streams = calloc(n, sizeof(*daemon->streams));
-	if (!daemon->context || !daemon->streams)
+	eventd->context = zmq_ctx_new();
+	eventd->streams = calloc(n, sizeof(*eventd->streams));
+	if (!eventd->context || !eventd->streams)
 		return say_err(-ENOMEM, "start");
 	for (i = 0; !err && i < n; i++)
-		err = open_stream(daemon, i);
+		err = open_stream(eventd, i);
 	return err;
 }
 
-static void print_status(struct daemon *daemon)
+static void print_status(struct eventd *eventd)
 {
 	unsigned int i;
 
-	for (i = 0; i < daemon->nr_streams; i++) {
-		json_t *json = stream_json(&daemon->streams[i]);
+	for (i = 0; i < eventd->nr_streams; i++) {
+		json_t *json = stream_json(&eventd->streams[i]);
 		char *text = json_dumps(json, 0);
 
 		if (text)
@@ -211,73 +211,73 @@ static void print_status(struct daemon *daemon)
 	}
 }
 
-static void for_each_output(struct daemon *daemon, void (*fn)(struct output *output))
+static void tell_outputs(struct eventd *eventd, void (*fn)(struct output *output))
 {
 	unsigned int i, j;
 
-	for (i = 0; i < daemon->nr_streams; i++)
-		for (j = 0; j < daemon->streams[i].nr_outputs; j++)
-			fn(&daemon->streams[i].outputs[j]);
+	for (i = 0; i < eventd->nr_streams; i++)
+		for (j = 0; j < eventd->streams[i].nr_outputs; j++)
+			fn(&eventd->streams[i].outputs[j]);
 }
 
-static void on_signal(struct daemon *daemon)
+static void on_signal(struct eventd *eventd)
 {
 	struct signalfd_siginfo info;
 
-	while (read(daemon->signals, &info, sizeof(info)) == sizeof(info)) {
+	while (read(eventd->signals, &info, sizeof(info)) == sizeof(info)) {
 		switch (info.ssi_signo) {
 		case SIGUSR1:
-			print_status(daemon);
+			print_status(eventd);
 			break;
 		case SIGHUP:
-			for_each_output(daemon, output_restart);
+			tell_outputs(eventd, output_restart);
 			break;
 		default:
-			daemon->stop = true;
+			eventd->stop = true;
 		}
 	}
 }
 
-static void add_item(struct daemon *daemon, int *n, int fd, void *socket)
+static void add_item(struct eventd *eventd, int *n, int fd, void *socket)
 {
-	daemon->items[(*n)++] = (zmq_pollitem_t){ socket, fd, ZMQ_POLLIN, 0 };
+	eventd->items[(*n)++] = (zmq_pollitem_t){ socket, fd, ZMQ_POLLIN, 0 };
 }
 
-static void wait_for_work(struct daemon *daemon, bool busy)
+static void wait_for_work(struct eventd *eventd, bool busy)
 {
 	uint64_t deadline = UINT64_MAX, now = now_ns();
 	long timeout_ms = -1;
 	unsigned int i, j;
 	int n = 0;
 
-	add_item(daemon, &n, daemon->signals, NULL);
-	for (i = 0; i < daemon->nr_streams; i++) {
-		struct stream *stream = &daemon->streams[i];
+	add_item(eventd, &n, eventd->signals, NULL);
+	for (i = 0; i < eventd->nr_streams; i++) {
+		struct stream *stream = &eventd->streams[i];
 		uint64_t due = stream_deadline(stream);
 
 		if (due < deadline)
 			deadline = due;
 		if (!stream->ended)
-			add_item(daemon, &n, input_fd(&stream->input), NULL);
+			add_item(eventd, &n, input_fd(&stream->input), NULL);
 		for (j = 0; j < stream->nr_outputs; j++) {
 			struct output *output = &stream->outputs[j];
 			int fd = output->transport->ops->fd(output->transport);
 
 			if (fd >= 0)
-				add_item(daemon, &n, fd, NULL);
+				add_item(eventd, &n, fd, NULL);
 			if (output->replay)
-				add_item(daemon, &n, 0, replay_socket(output->replay));
+				add_item(eventd, &n, 0, replay_socket(output->replay));
 		}
 	}
 	if (busy || deadline <= now)
 		timeout_ms = 0;
 	else if (deadline != UINT64_MAX)
 		timeout_ms = (deadline - now + 999999) / 1000000;
-	zmq_poll(daemon->items, n, timeout_ms);
+	zmq_poll(eventd->items, n, timeout_ms);
 }
 
 /* Whether there may be more to take. */
-static bool update_stream(struct daemon *daemon, struct stream *stream)
+static bool update_stream(struct eventd *eventd, struct stream *stream)
 {
 	int n;
 
@@ -286,9 +286,9 @@ static bool update_stream(struct daemon *daemon, struct stream *stream)
 	n = stream_update(stream);
 	if (n == -ENODATA)
 		say("%s: %s", stream->name,
-		    daemon->options.from ? "end of file" : "the registry was destroyed");
+		    eventd->options.from ? "end of file" : "the registry was destroyed");
 	else if (n < 0)
-		daemon->status = 1;
+		eventd->status = 1;
 	return n > 0;
 }
 
@@ -305,40 +305,40 @@ static void serve_outputs(struct stream *stream)
 	}
 }
 
-static void run(struct daemon *daemon)
+static void run(struct eventd *eventd)
 {
 	unsigned int i, ended;
 	bool busy = true;
 
-	while (!daemon->stop) {
-		wait_for_work(daemon, busy);
-		on_signal(daemon);
+	while (!eventd->stop) {
+		wait_for_work(eventd, busy);
+		on_signal(eventd);
 		busy = false;
 		ended = 0;
-		for (i = 0; i < daemon->nr_streams; i++) {
-			struct stream *stream = &daemon->streams[i];
+		for (i = 0; i < eventd->nr_streams; i++) {
+			struct stream *stream = &eventd->streams[i];
 
-			busy |= update_stream(daemon, stream);
+			busy |= update_stream(eventd, stream);
 			serve_outputs(stream);
 			stream_tick(stream, now_ns());
 			ended += stream->ended;
 		}
-		if (ended == daemon->nr_streams)
-			daemon->stop = true;
-		if (daemon->options.dry_run && ferror(stdout))
-			daemon->stop = true;
+		if (ended == eventd->nr_streams)
+			eventd->stop = true;
+		if (eventd->options.dry_run && ferror(stdout))
+			eventd->stop = true;
 	}
 }
 
 /* Both may have to wait for a server; in all not longer than the user said. */
-static int flush_all(struct daemon *daemon, uint64_t until)
+static int flush_all(struct eventd *eventd, uint64_t until)
 {
 	unsigned int i, j;
 	int err = 0;
 
-	for (i = 0; i < daemon->nr_streams; i++) {
-		for (j = 0; j < daemon->streams[i].nr_outputs; j++) {
-			struct transport *t = daemon->streams[i].outputs[j].transport;
+	for (i = 0; i < eventd->nr_streams; i++) {
+		for (j = 0; j < eventd->streams[i].nr_outputs; j++) {
+			struct transport *t = eventd->streams[i].outputs[j].transport;
 			uint64_t now = now_ns();
 
 			if (t->ops->flush(t, until > now ? (until - now) / 1000000 : 0))
@@ -348,65 +348,65 @@ static int flush_all(struct daemon *daemon, uint64_t until)
 	return err;
 }
 
-static void finish(struct daemon *daemon)
+static void finish(struct eventd *eventd)
 {
-	uint64_t until = now_ns() + daemon->options.stop_timeout_s * 1000000000ULL;
+	uint64_t until = now_ns() + eventd->options.stop_timeout_s * 1000000000ULL;
 	unsigned int i;
 
 	/* What had happened when we were told to stop. */
-	for (i = 0; i < daemon->nr_streams; i++)
-		while (now_ns() < until && update_stream(daemon, &daemon->streams[i]))
+	for (i = 0; i < eventd->nr_streams; i++)
+		while (now_ns() < until && update_stream(eventd, &eventd->streams[i]))
 			;
-	flush_all(daemon, until);
+	flush_all(eventd, until);
 	/* An output that has caught up now can still make up for a gap. */
-	for (i = 0; i < daemon->nr_streams; i++)
-		stream_tick(&daemon->streams[i], now_ns());
-	for_each_output(daemon, output_end);
-	if (flush_all(daemon, until)) {
+	for (i = 0; i < eventd->nr_streams; i++)
+		stream_tick(&eventd->streams[i], now_ns());
+	tell_outputs(eventd, output_end);
+	if (flush_all(eventd, until)) {
 		say("not all could be delivered: see the counters");
-		daemon->status = 1;
+		eventd->status = 1;
 	}
-	print_status(daemon);
+	print_status(eventd);
 }
 
-static void close_all(struct daemon *daemon)
+static void close_all(struct eventd *eventd)
 {
 	unsigned int i, j;
 
-	for (i = 0; i < daemon->nr_streams; i++) {
-		struct stream *stream = &daemon->streams[i];
+	for (i = 0; i < eventd->nr_streams; i++) {
+		struct stream *stream = &eventd->streams[i];
 
 		for (j = 0; j < stream->nr_outputs; j++)
 			output_destroy(&stream->outputs[j]);
 		input_close(&stream->input);
 		mirror_destroy(&stream->mirror);
 	}
-	free(daemon->streams);
+	free(eventd->streams);
 	/* Waits until ZeroMQ has sent what it has, within the linger time. */
-	if (daemon->context)
-		zmq_ctx_term(daemon->context);
+	if (eventd->context)
+		zmq_ctx_term(eventd->context);
 	nats_Close();
-	close(daemon->signals);
-	free_options(&daemon->options);
+	close(eventd->signals);
+	free_options(&eventd->options);
 }
 
 int main(int argc, char **argv)
 {
-	static struct daemon daemon;
+	static struct eventd eventd;
 
-	parse_options(argc, argv, &daemon.options);
-	if (catch_signals(&daemon))
+	parse_options(argc, argv, &eventd.options);
+	if (catch_signals(&eventd))
 		return 1;
-	if (open_all(&daemon)) {
-		daemon.status = 1;
+	if (open_all(&eventd)) {
+		eventd.status = 1;
 	} else {
 		notify_manager("READY=1");
-		run(&daemon);
+		run(&eventd);
 		notify_manager("STOPPING=1");
-		finish(&daemon);
+		finish(&eventd);
 	}
-	close_all(&daemon);
+	close_all(&eventd);
 	if (finish_stdout())
-		daemon.status = 1;
-	return daemon.status;
+		eventd.status = 1;
+	return eventd.status;
 }

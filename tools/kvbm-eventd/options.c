@@ -66,8 +66,8 @@ struct parse_state {
 	const char *namespace, *component, *endpoint;
 };
 
-static void number(struct argp_state *state, const char *option, const char *text,
-		   uint64_t min, uint64_t max, uint64_t *out)
+static void parse_number(struct argp_state *state, const char *option, const char *text,
+			 uint64_t min, uint64_t max, uint64_t *out)
 {
 	int err = parse_count(text, min, max, out);
 
@@ -94,7 +94,7 @@ static bool parse_range(const char *text, uint32_t *min, uint32_t *max)
 	return true;
 }
 
-static void policy(struct argp_state *state, const char *text, struct kvbm_event_policy *out)
+static void parse_policy(struct argp_state *state, const char *text, struct kvbm_event_policy *out)
 {
 	static const char power[] = "power-of-two";
 
@@ -139,7 +139,7 @@ static bool parse_instance(const char *text, unsigned char out[16])
 	return nibbles;
 }
 
-static void media(struct argp_state *state, char *text, const char *out[NR_TIERS + 1])
+static void parse_media(struct argp_state *state, char *text, const char *out[NR_TIERS + 1])
 {
 	unsigned int tier;
 	char *word;
@@ -167,7 +167,7 @@ static bool is_zmq(const char *endpoint)
 	       !strncmp(address, "inproc://", 9);
 }
 
-static void output(struct argp_state *state, enum form form, const char *endpoint)
+static void add_output(struct argp_state *state, enum form form, const char *endpoint)
 {
 	struct parse_state *parse = state->input;
 	struct options *options = parse->options;
@@ -282,16 +282,17 @@ static error_t parse_key(int key, char *arg, struct argp_state *state)
 			argp_error(state, "--schema=%s: must be plh or opaque", arg);
 		break;
 	case OPT_BLOCK_SIZE:
-		number(state, "block-size", arg, 1, KVBM_MAX_BLOCK_SIZE, &options->block_size);
+		parse_number(state, "block-size", arg, 1, KVBM_MAX_BLOCK_SIZE,
+			     &options->block_size);
 		break;
 	case OPT_KVBM:
-		output(state, FORM_KVBM, arg);
+		add_output(state, FORM_KVBM, arg);
 		break;
 	case OPT_VLLM:
-		output(state, FORM_VLLM, arg);
+		add_output(state, FORM_VLLM, arg);
 		break;
 	case OPT_DYNAMO:
-		output(state, FORM_DYNAMO, arg);
+		add_output(state, FORM_DYNAMO, arg);
 		break;
 	case OPT_REPLAY:
 		if (!is_zmq(arg))
@@ -299,20 +300,20 @@ static error_t parse_key(int key, char *arg, struct argp_state *state)
 		options->replay = arg;
 		break;
 	case OPT_REPLAY_BATCHES:
-		number(state, "replay-batches", arg, 1, 1000000, &options->replay_batches);
+		parse_number(state, "replay-batches", arg, 1, 1000000, &options->replay_batches);
 		break;
 	case OPT_REPLAY_BYTES:
-		number(state, "replay-bytes", arg, 1, 1ULL << 40, &options->replay_bytes);
+		parse_number(state, "replay-bytes", arg, 1, 1ULL << 40, &options->replay_bytes);
 		break;
 	case OPT_WINDOW:
-		number(state, "window", arg, 1, 60000, &value);
+		parse_number(state, "window", arg, 1, 60000, &value);
 		options->window_ns = value * 1000000;
 		break;
 	case OPT_BATCH:
-		number(state, "batch", arg, 1, 8192, &options->max_batch);
+		parse_number(state, "batch", arg, 1, 8192, &options->max_batch);
 		break;
 	case OPT_POLICY:
-		policy(state, arg, &options->policy);
+		parse_policy(state, arg, &options->policy);
 		break;
 	case OPT_SUBJECT:
 		if (!*arg || strpbrk(arg, " \t\r\n*>"))
@@ -329,10 +330,10 @@ static error_t parse_key(int key, char *arg, struct argp_state *state)
 		options->topic = arg;
 		break;
 	case OPT_MEDIA:
-		media(state, arg, options->media);
+		parse_media(state, arg, options->media);
 		break;
 	case OPT_DP_RANK:
-		number(state, "dp-rank", arg, 0, 1 << 20, &options->dp_rank);
+		parse_number(state, "dp-rank", arg, 0, 1 << 20, &options->dp_rank);
 		break;
 	case OPT_NAMESPACE:
 		parse->namespace = arg;
@@ -344,10 +345,10 @@ static error_t parse_key(int key, char *arg, struct argp_state *state)
 		parse->endpoint = arg;
 		break;
 	case OPT_WORKER:
-		number(state, "worker-id", arg, 0, UINT64_MAX, &options->worker_id);
+		parse_number(state, "worker-id", arg, 0, UINT64_MAX, &options->worker_id);
 		break;
 	case OPT_PUBLISHER:
-		number(state, "publisher-id", arg, 0, UINT64_MAX, &options->publisher_id);
+		parse_number(state, "publisher-id", arg, 0, UINT64_MAX, &options->publisher_id);
 		break;
 	case OPT_SINGLE:
 		options->single = true;
@@ -356,10 +357,10 @@ static error_t parse_key(int key, char *arg, struct argp_state *state)
 		options->nats_credentials = arg;
 		break;
 	case OPT_QUEUE:
-		number(state, "queue", arg, 1, 1ULL << 40, &options->queue_bytes);
+		parse_number(state, "queue", arg, 1, 1ULL << 40, &options->queue_bytes);
 		break;
 	case OPT_STOP_TIMEOUT:
-		number(state, "stop-timeout", arg, 0, 3600, &options->stop_timeout_s);
+		parse_number(state, "stop-timeout", arg, 0, 3600, &options->stop_timeout_s);
 		break;
 	case ARGP_KEY_ARG:
 		argp_error(state, "what is '%s'?", arg);
@@ -373,21 +374,24 @@ static error_t parse_key(int key, char *arg, struct argp_state *state)
 	return 0;
 }
 
+static const char doc[] =
+	"Publish the events of registries: which KV-cache blocks are present.\n"
+	"\vENDPOINT is nats://HOST:PORT, tcp://*:PORT, tcp://HOST:PORT or ipc://PATH.\n"
+	"ZeroMQ endpoints with a wildcard and ipc:// are bound, others are connected;\n"
+	"with @ in front they are bound anyway, with > connected.\n"
+	"\n"
+	"Several registries are ranks: number N, from 0, has a port or an instance id\n"
+	"that is N higher.\n"
+	"\n"
+	"SIGUSR1 prints counters, SIGHUP publishes all that is present again, SIGTERM\n"
+	"ends in order.\n"
+	"\n"
+	"Exit status: 0; 1 on an error; 2 for wrong usage.";
+
 static const struct argp argp = {
 	.options = table,
 	.parser = parse_key,
-	.doc = "Publish the events of registries: which KV-cache blocks are present.\n"
-	       "\vENDPOINT is nats://HOST:PORT, tcp://*:PORT, tcp://HOST:PORT or ipc://PATH. "
-	       "ZeroMQ endpoints with a wildcard and ipc:// are bound, others are connected; "
-	       "with @ in front they are bound anyway, with > connected.\n"
-	       "\n"
-	       "Several registries are ranks: number N, from 0, has a port or an instance id "
-	       "that is N higher.\n"
-	       "\n"
-	       "SIGUSR1 prints counters, SIGHUP publishes all that is present again, SIGTERM "
-	       "ends in order.\n"
-	       "\n"
-	       "Exit status: 0; 1 on an error; 2 for wrong usage.",
+	.doc = doc,
 };
 
 void parse_options(int argc, char **argv, struct options *out)

@@ -25,7 +25,7 @@
 /* Until the next try, doubled after each that fails. */
 #define RETRY_MS		100
 #define RETRY_MAX_MS		5000
-/* Then an acknowledgement is asked for, whatever else there is to send. */
+/* So many are sent before the server is asked whether it has them. */
 #define MAX_UNACKED		256
 /* How soon a loss is noticed while there is nothing to send. */
 #define IDLE_MS			1000
