@@ -42,6 +42,7 @@ static_assert(RECORD_BYTES >= KVBM_EVENT_MAX_SIZE);
  * @work: sends; all below is its own
  * @reader: its place in the ring
  * @unsent: records for which there was no memory
+ * @sent: sequence of the next record to send; read by others, too
  * @buf: records of one message
  */
 struct kvbm_feed {
@@ -51,6 +52,7 @@ struct kvbm_feed {
 	struct work_struct work;
 	struct kvbm_event_reader reader;
 	u64 unsent;
+	u64 sent;
 	char buf[RECORD_BYTES];
 };
 
@@ -140,6 +142,7 @@ static void feed_work(struct work_struct *work)
 			feed->unsent += feed->reader.next_sequence -
 					feed->reader.sequence;
 		kvbm_event_consume(&feed->reader);
+		WRITE_ONCE(feed->sent, feed->reader.sequence);
 		cond_resched();
 	}
 	queue_work(feed_wq, &feed->work);
@@ -179,6 +182,7 @@ static struct kvbm_feed *feed_begin(struct kvbm_registry_object *registry)
 		kfree(feed);
 		return ERR_PTR(err);
 	}
+	feed->sent = feed->reader.sequence;
 	list_add_tail(&feed->in_feeds, &feeds);
 	rcu_assign_pointer(registry->feed, feed);
 	return feed;
@@ -195,6 +199,21 @@ static void feed_end(struct kvbm_feed *feed)
 	kvbm_events_unlisten(feed->registry);
 	kvbm_registry_put(feed->registry);
 	kfree(feed);
+}
+
+/* Send what there is up to @last: it is in the sockets, or they know of the loss. */
+static void feed_flush(struct kvbm_registry_object *registry, u64 last)
+{
+	struct kvbm_feed *feed;
+
+	mutex_lock(&feeds_lock);
+	feed = rcu_dereference_protected(registry->feed,
+					 lockdep_is_held(&feeds_lock));
+	while (feed && READ_ONCE(feed->sent) <= last) {
+		queue_work(feed_wq, &feed->work);
+		flush_work(&feed->work);
+	}
+	mutex_unlock(&feeds_lock);
 }
 
 static struct subscriber *find_subscriber(struct kvbm_feed *feed, u32 portid)
@@ -555,6 +574,9 @@ static int dump_content(struct sk_buff *skb, struct netlink_callback *cb)
 				    RECORD_BYTES);
 	last = kvbm_event_next(ring) - 1;
 	dump->done = !dump->next;
+	/* Whoever listens has all that is to be replayed, and need not wait. */
+	if (dump->done)
+		feed_flush(r, last);
 	kvbm_registry_put(r);
 
 	header = put_header(skb, cb, KVBM_NL_CMD_CONTENT_GET);

@@ -66,7 +66,7 @@ enum phase {
  * @phase: see above
  * @round: number of the last dump that was begun
  * @dump: where it is
- * @last: sequence of the last event that it may reflect
+ * @first: sequence of the first event that it may not reflect
  * @resyncs: dumps that were begun
  * @key: secret of @buckets: the hashes come from others
  * @entries: the table
@@ -85,7 +85,7 @@ struct kvbm_view {
 	enum phase phase;
 	uint32_t round;
 	struct kvbm_events_dump dump;
-	uint64_t last;
+	uint64_t first;
 	uint64_t resyncs;
 	struct kvbm_key key;
 	struct entry *entries;
@@ -355,11 +355,14 @@ static int dump_part(struct kvbm_view *v, int *handled)
 {
 	char copy[KVBM_EVENT_MAX_SIZE] __attribute__((__aligned__(8)));
 	const struct kvbm_event_record *r;
+	bool begins = !v->dump.manager;
 	const char *records;
 	size_t at;
 	int ret;
 
 	ret = kvbm_events_dump_part(v->events, &v->dump, &records);
+	if (begins)
+		v->first = v->dump.out_first;
 	for (at = 0; !ret && at < v->dump.out_bytes; at += r->size) {
 		r = kvbm_event_record_at(records + at, v->dump.out_bytes - at);
 		if (!r || r->size > sizeof(copy)) {
@@ -377,7 +380,6 @@ static int dump_part(struct kvbm_view *v, int *handled)
 		return ret;
 	}
 	++*handled;
-	v->last = v->dump.out_last;
 	if (!v->dump.manager)
 		v->phase = CATCHING_UP;
 	return 0;
@@ -468,21 +470,19 @@ static int take_records(struct kvbm_view *v, int timeout_ms, int *handled)
 		}
 		if (ret <= 0) {
 			/* Nothing is left that the dump may have seen. */
-			if (!ret && v->phase == CATCHING_UP &&
-			    !kvbm_events_expected(v->events))
+			if (!ret && v->phase == CATCHING_UP)
 				v->phase = SWEEPING;
 			return ret;
 		}
 		++*handled;
-		if (kvbm_events_gap(v->events))
+		/* What was lost before the dump began is in it. */
+		if (kvbm_events_gap(v->events) && r->sequence > v->first)
 			v->phase = STALE;
 		ret = apply(v, r);
 		if (ret == -ENOMEM)
 			v->phase = STALE;
 		if (ret)
 			return ret;
-		if (v->phase == CATCHING_UP && r->sequence >= v->last)
-			v->phase = SWEEPING;
 	}
 	return 0;
 }
@@ -498,10 +498,9 @@ int kvbm_view_update(struct kvbm_view *view, int timeout_ms)
 		if (ret)
 			return ret;
 	}
-	if (view->phase == CATCHING_UP && kvbm_events_expected(view->events) > view->last)
-		view->phase = SWEEPING;
 	if (view->phase != SWEEPING) {
-		ret = take_records(view, timeout_ms, &handled);
+		ret = take_records(view, view->phase == EXACT ? timeout_ms : 0,
+				   &handled);
 		if (ret == -ENODATA && view->phase == CATCHING_UP)
 			view->phase = SWEEPING;
 		/* The end, but not before all that came before it is told. */

@@ -21,7 +21,8 @@ packages() {
 	case $1 in
 	build)
 		echo gcc make libc6-dev pkg-config libjansson-dev libxxhash-dev \
-		     libzmq3-dev libnats-dev libmsgpack-dev python3 ;;
+		     libzmq3-dev libnats-dev libmsgpack-dev libnl-genl-3-dev \
+		     python3 ;;
 	vm)
 		echo gcc make qemu-system-x86 busybox-static cpio gzip kmod \
 		     util-linux bsdextrautils linux-headers-6.12-cloud-amd64 \
@@ -32,7 +33,7 @@ packages() {
 	static)
 		echo sparse shellcheck g++ perl mandoc ;;
 	abi)
-		echo gcc g++ gcc-multilib dwarves ;;
+		echo gcc g++ gcc-multilib dwarves python3 python3-yaml ;;
 	packaging)
 		echo gcc make dkms kmod pkg-config ;;
 	events)

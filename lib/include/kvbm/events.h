@@ -113,7 +113,9 @@ int kvbm_events_dump(struct kvbm_events *events,
  * @read: fills @buf with whole records, oldest first; bytes, -EAGAIN for none now,
  *	0 at the end, -ENOBUFS when it knows that some were lost. @size is at
  *	least KVBM_EVENT_MAX_SIZE
- * @dump: as KVBM_EVENTS_DUMP, with size and flags of the argument filled in
+ * @dump: as KVBM_EVENTS_DUMP, with size and flags of the argument filled in. Once
+ *	the last part was returned, @read has the records up to @out_last, or
+ *	they are lost. No part may be older than what @read returned before
  * @fd: to poll for POLLIN
  * @close: the end; @arg is not used again
  */
