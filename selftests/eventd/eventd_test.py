@@ -15,7 +15,7 @@ import zmq
 
 from harness import EVENTD, Eventd, NatsServer, Subscriber, main, patience, run
 from wire import (BLOCK_SIZE, CREATED, MEDIA, REMOVED, STORED, TIERS, Block, DynamoView,
-                  Forwarder, KvbmView, Recorder, VllmView, plh, random_operations, record, rng,
+                  Forwarder, KvbmView, NatsClient, Recorder, VllmView, plh, random_operations, record, rng,
                   sequence_of_blocks)
 
 context = zmq.Context()
@@ -145,6 +145,42 @@ def kvbm_by_zeromq_to_several_subscribers():
             assert view.present == recorder.hashes()
         eventd.stop()
         assert eventd.status == 0, eventd.said()
+
+
+def zeromq_by_tcp():
+    """Bound by us, and connected to a subscriber that is bound."""
+    for bound in (True, False):
+        recorder, view = Recorder(), KvbmView()
+        with Subscriber(context) as subscriber:
+            if bound:
+                subscriber.socket.connect(subscriber.tcp)
+            else:
+                subscriber.socket.bind(subscriber.tcp)
+            eventd = Eventd('--kvbm=' + ('@' if bound else '') + subscriber.tcp)
+            eventd.feed(recorder.create(1))
+            subscriber.sync(eventd, recorder)
+            eventd.feed(recorder.store(*sequence_of_blocks(rng(), 100)))
+            marker, data = recorder.marker()
+            eventd.feed(data)
+            until_marker(view, marker, lambda: view.feed(subscriber.receive()[1]))
+            assert view.present == recorder.hashes()
+            eventd.stop()
+
+
+def nats_with_password():
+    """The server asks; and what we say of it shows no password."""
+    with NatsServer('--user', 'me', '--pass', 'secret') as server:
+        client = NatsClient(server.port, 'kvbm.events', ',"user":"me","pass":"secret"')
+        wrong = Eventd('--kvbm=' + server.url.replace('//', '//me:public@'), '--stop-timeout=0')
+        for _ in patience():
+            if 'no connection' in wrong.said():
+                break
+        wrong.stop()
+        right = Eventd('--kvbm=' + server.url.replace('//', '//me:secret@'))
+        right.stop()
+        assert right.status == 0, right.said()
+        assert client.message()[1][1:10] == b'\xa8Shutdown'
+        assert 'public' not in wrong.said() and 'secret' not in right.said()
 
 
 # --- vLLM's form
@@ -293,6 +329,22 @@ def replay_beyond_what_is_kept():
             if int.from_bytes(live[1], 'big') >= view.next:
                 break
         assert int.from_bytes(live[1], 'big') == view.next
+        eventd.stop()
+
+
+def replay_socket_ends_no_batches():
+    """Only a request does: who asks gets all that was told until then."""
+    recorder = Recorder()
+    blocks = sequence_of_blocks(rng(), 4)
+    with Subscriber(context, b'T') as subscriber:
+        eventd = Eventd('--vllm=' + subscriber.endpoint, '--replay=' + subscriber.replay,
+                        '--topic=T', NEVER)
+        eventd.feed(recorder.create(1))
+        for block in blocks:
+            eventd.feed(recorder.store(block))
+            eventd.until(lambda c: c.get('sequence') == recorder.next - 1)
+        assert eventd.until(lambda c: True)['outputs'][0]['batches'] == 1
+        assert [n for n, _ in replay(subscriber.replay, 0)] == [0, 1]
         eventd.stop()
 
 
@@ -682,6 +734,7 @@ def bad_options():
         'more than 7 outputs': ['--from=-'] + 8 * ['--kvbm=tcp://*:1'],
         'given twice': ['--registry=x', '--registry=x', '--dry-run'],
         "what is 'x'": ['--from=-', '--dry-run', 'x'],
+        '--nats-credentials=/none': ['--from=-', '--dry-run', '--nats-credentials=/none'],
         'no-such-file': ['--from=/no-such-file', '--dry-run'],
         'no-such-device': ['--device=/no-such-device', '--registry=x', '--dry-run'],
         'cannot bind': ['--from=-', '--kvbm=@tcp://256.0.0.1:1'],
@@ -691,7 +744,7 @@ def bad_options():
         done = subprocess.run([EVENTD, *options], stdin=subprocess.DEVNULL,
                               capture_output=True, timeout=60)
         said = done.stderr.decode()
-        assert done.returncode == (1 if words in ('no-such-file', 'no-such-device', 'cannot bind',
+        assert done.returncode == (1 if words in ('--nats-credentials=/none', 'no-such-file', 'no-such-device', 'cannot bind',
                                                   'cannot connect to') else 2), (words, said)
         assert words in said, (words, said)
         assert not done.stdout, (words, done.stdout)
@@ -700,8 +753,9 @@ def bad_options():
 TESTS = [
     full_event_pipeline, instance_differs_in_each_run, type_switch_and_size_end_batches,
     dry_run_is_json, power_of_two_positions, two_tiers_tell_first_store_and_last_removal,
-    kvbm_by_zeromq_to_several_subscribers, vllm_by_zeromq, vllm_counts_blocks_without_tokens,
-    cleared_is_said_once, vllm_replay, replay_beyond_what_is_kept, malformed_replay_requests,
+    kvbm_by_zeromq_to_several_subscribers, zeromq_by_tcp, nats_with_password, vllm_by_zeromq, vllm_counts_blocks_without_tokens,
+    cleared_is_said_once, vllm_replay, replay_beyond_what_is_kept, replay_socket_ends_no_batches,
+    malformed_replay_requests,
     dynamo_by_zeromq, dynamo_by_nats, dynamo_for_older_routers,
     random_operations_in_all_forms, holes_in_the_input, begins_with_what_is_present,
     nats_server_comes_late, nats_server_lost_and_back, nats_server_lost_and_queue_full,

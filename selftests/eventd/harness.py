@@ -102,16 +102,20 @@ def run(data, *options):
     return eventd, [json.loads(line) for line in out.splitlines()]
 
 
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        return probe.getsockname()[1]
+
+
 class NatsServer:
     """A nats-server on loopback."""
 
-    def __init__(self):
-        with socket.socket() as probe:
-            probe.bind(('127.0.0.1', 0))
-            self.port = probe.getsockname()[1]
+    def __init__(self, *options):
+        self.port = free_port()
         program = shutil.which('nats-server', path=os.environ['PATH'] + ':/usr/sbin')
         self.process = subprocess.Popen(
-            [program, '-a', '127.0.0.1', '-p', str(self.port)],
+            [program, '-a', '127.0.0.1', '-p', str(self.port), *options],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         for _ in patience():
             try:
@@ -148,6 +152,7 @@ class Subscriber:
         self.socket.setsockopt(zmq.RCVHWM, 0)
         self.socket.setsockopt(zmq.RCVTIMEO, PATIENCE * 1000)
         self.socket.connect(self.endpoint)
+        self.tcp = 'tcp://127.0.0.1:%d' % free_port()
 
     @property
     def endpoint(self):

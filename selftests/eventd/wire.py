@@ -276,12 +276,12 @@ class DynamoView:
 class NatsClient:
     """Just enough of the protocol of NATS to subscribe."""
 
-    def __init__(self, port, subject):
+    def __init__(self, port, subject, login=''):
         self.socket = socket.create_connection(('127.0.0.1', port), timeout=30)
         self.buffer = b''
         assert self.line().startswith(b'INFO ')
-        self.socket.sendall(b'CONNECT {"verbose":false,"pedantic":false}\r\n'
-                            b'SUB ' + subject.encode() + b' 1\r\nPING\r\n')
+        self.socket.sendall(b'CONNECT {"verbose":false,"pedantic":false%s}\r\n'
+                            b'SUB ' % login.encode() + subject.encode() + b' 1\r\nPING\r\n')
         # What is published after this answer, we get.
         assert self.line() == b'PONG'
 

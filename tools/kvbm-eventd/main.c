@@ -350,12 +350,13 @@ static int flush_all(struct eventd *eventd, uint64_t until)
 
 static void finish(struct eventd *eventd)
 {
-	uint64_t until = now_ns() + eventd->options.stop_timeout_s * 1000000000ULL;
+	uint64_t timeout_ns = eventd->options.stop_timeout_s * 1000000000ULL;
+	uint64_t until = now_ns() + timeout_ns;
 	unsigned int i;
 
-	/* What had happened when we were told to stop. */
+	/* What had happened when we were told to stop; more may come all the time. */
 	for (i = 0; i < eventd->nr_streams; i++)
-		while (now_ns() < until && update_stream(eventd, &eventd->streams[i]))
+		while (now_ns() < until - timeout_ns / 2 && update_stream(eventd, &eventd->streams[i]))
 			;
 	flush_all(eventd, until);
 	/* An output that has caught up now can still make up for a gap. */

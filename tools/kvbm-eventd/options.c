@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 #include "connect.h"
 #include "options.h"
@@ -156,7 +157,7 @@ static void parse_media(struct argp_state *state, char *text, const char *out[NR
 
 bool is_nats(const char *endpoint)
 {
-	return !strncmp(endpoint, "nats://", 7) || !strncmp(endpoint, "tls://", 6);
+	return !strncmp(endpoint, "nats://", 7);
 }
 
 static bool is_zmq(const char *endpoint)
@@ -176,7 +177,7 @@ static void add_output(struct argp_state *state, enum form form, const char *end
 		argp_error(state, "--vllm=%s: this form is published by ZeroMQ only", endpoint);
 	if (!is_nats(endpoint) && !is_zmq(endpoint))
 		argp_error(state, "--%s=%s: must begin with %stcp:// or ipc://",
-			   form_name(form), endpoint, form == FORM_VLLM ? "" : "nats://, tls://, ");
+			   form_name(form), endpoint, form == FORM_VLLM ? "" : "nats://, ");
 	if (options->nr_outputs == MAX_OUTPUTS)
 		argp_error(state, "more than %d outputs", MAX_OUTPUTS);
 	options->outputs[options->nr_outputs].form = form;
@@ -354,6 +355,8 @@ static error_t parse_key(int key, char *arg, struct argp_state *state)
 		options->single = true;
 		break;
 	case OPT_CREDENTIALS:
+		if (access(arg, R_OK))
+			argp_failure(state, 1, errno, "--nats-credentials=%s", arg);
 		options->nats_credentials = arg;
 		break;
 	case OPT_QUEUE:

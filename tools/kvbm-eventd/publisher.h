@@ -40,6 +40,7 @@ struct output {
 	 * mirror keeps what consumers may have heard.
 	 */
 	bool gap;
+	uint64_t resync_ns;	/* not before */
 	bool clear;		/* they may have heard of anything: begin with cleared */
 
 	uint64_t events;	/* published, of blocks */

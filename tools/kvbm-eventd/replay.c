@@ -271,6 +271,15 @@ static bool receive(struct replay *replay, char identity[MAX_IDENTITY], struct f
 	return true;
 }
 
+bool replay_is_asked(const struct replay *replay)
+{
+	int events = 0;
+	size_t len = sizeof(events);
+
+	zmq_getsockopt(replay->socket, ZMQ_EVENTS, &events, &len);
+	return events & ZMQ_POLLIN;
+}
+
 void replay_serve(struct replay *replay, replay_snapshot snapshot, void *arg)
 {
 	char identity[MAX_IDENTITY];

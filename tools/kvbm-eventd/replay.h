@@ -47,6 +47,8 @@ void replay_keep(struct replay *replay, uint64_t sequence, const void *payload, 
 typedef int (*replay_snapshot)(struct replay *replay, void *arg);
 int replay_snapshot_part(struct replay *replay, const void *payload, size_t len);
 
+/* Whether somebody asks. */
+bool replay_is_asked(const struct replay *replay);
 /* Answers what was asked. */
 void replay_serve(struct replay *replay, replay_snapshot snapshot, void *arg);
 void replay_get_counters(const struct replay *replay, struct replay_counters *out);

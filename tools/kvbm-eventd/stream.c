@@ -231,6 +231,9 @@ int stream_update(struct stream *stream)
 
 /* --- Making up for a gap */
 
+/* After a dump that failed. */
+#define RESYNC_RETRY_NS	1000000000ULL
+
 static bool needs_stored(const struct stream *stream, const struct output *output,
 			 const struct mirror_entry *entry, uint32_t tier)
 {
@@ -295,8 +298,10 @@ static void resync(struct stream *stream, struct output *output)
 		output_cleared(output, KVBM_TIER_G1);
 	}
 	if (resync_removed(stream, output) && !output->gap &&
-	    input_dump(&stream->input, resync_entry, &arg) < 0)
+	    input_dump(&stream->input, resync_entry, &arg) < 0) {
 		output->gap = true;
+		output->resync_ns = now_ns() + RESYNC_RETRY_NS;
+	}
 	batcher_flush(&output->batcher, now_ns());
 }
 
@@ -372,6 +377,8 @@ void stream_serve(struct stream *stream, struct output *output)
 {
 	struct snapshot snapshot = { .stream = stream, .output = output };
 
+	if (!replay_is_asked(output->replay))
+		return;
 	/* What is in the batcher has been marked as told. */
 	batcher_flush(&output->batcher, now_ns());
 	replay_serve(output->replay, make_snapshot, &snapshot);
@@ -410,7 +417,8 @@ void stream_tick(struct stream *stream, uint64_t now)
 		struct output *output = &stream->outputs[i];
 
 		batcher_tick(&output->batcher, now);
-		if (output->gap && output->transport->ops->settled(output->transport))
+		if (output->gap && now >= output->resync_ns &&
+		    output->transport->ops->settled(output->transport))
 			resync(stream, output);
 	}
 	if (mirror_wants_sweep(&stream->mirror))
@@ -423,8 +431,12 @@ uint64_t stream_deadline(const struct stream *stream)
 	unsigned int i;
 
 	for (i = 0; i < stream->nr_outputs; i++) {
-		const struct batcher *batcher = &stream->outputs[i].batcher;
+		const struct output *output = &stream->outputs[i];
+		const struct batcher *batcher = &output->batcher;
 
+		if (output->gap && output->resync_ns < deadline &&
+		    output->transport->ops->settled(output->transport))
+			deadline = output->resync_ns;
 		/* An empty window may pass unseen. */
 		if (batcher->batch.n && batcher->window_end_ns < deadline)
 			deadline = batcher->window_end_ns;
