@@ -23,6 +23,7 @@ if [ $# = 0 ]; then
 	[ -n "${VECTORS-}" ] ||
 		echo "# no wire_vectors.json beside this tree: bytes are compared with our own vectors only"
 	group batcher_test "$OUT/batcher_test"
+	group options_test "$OUT/options_test"
 	PATH=$(dirname "$EVENTD"):$PATH KVBM_URI=inproc: group random_test "$OUT/random_test"
 	group form_test "$OUT/form_test" vectors.txt ${VECTORS:+"$VECTORS"}
 fi

@@ -356,7 +356,8 @@ static void finish(struct eventd *eventd)
 
 	/* What had happened when we were told to stop; more may come all the time. */
 	for (i = 0; i < eventd->nr_streams; i++)
-		while (now_ns() < until - timeout_ns / 2 && update_stream(eventd, &eventd->streams[i]))
+		while (update_stream(eventd, &eventd->streams[i]) &&
+		       now_ns() < until - timeout_ns / 2)
 			;
 	flush_all(eventd, until);
 	/* An output that has caught up now can still make up for a gap. */
