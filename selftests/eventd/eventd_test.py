@@ -696,9 +696,26 @@ def random_bytes():
 
 
 def too_many_managers():
-    data = b''.join(record(CREATED, 1 + i, manager=1 + i) for i in range(65))
+    block = Block(5, 6)
+    data = b''.join(record(STORED, 1 + i, manager=1 + i, key=block.key) for i in range(65))
     eventd, _ = run(data)
     assert eventd.status == 1 and 'more than 64 managers' in eventd.said()
+
+
+def managers_come_and_go():
+    """Also when nobody said that they went."""
+    recorder = Recorder()
+    blocks = sequence_of_blocks(rng(), 3)
+    data = recorder.create(1) + recorder.store(*blocks)
+    for i in range(2, 300):
+        data += recorder.create(i, 1 + i % 4) + recorder.store(*blocks, manager=i)
+        data += recorder.clear(i) if i % 2 else recorder.destroy(i)
+    eventd, lines = run(data, *ALL_FORMS)
+    assert eventd.status == 0, eventd.said()
+    kvbm, vllm, dynamo = views_of(lines)
+    assert kvbm.present == recorder.hashes()
+    assert vllm.present == recorder.by_tier(MEDIA)
+    assert dynamo.present == recorder.by_tier(TIERS)
 
 
 def unknown_types_are_skipped():
@@ -761,7 +778,7 @@ TESTS = [
     nats_server_comes_late, nats_server_lost_and_back, nats_server_lost_and_queue_full,
     queue_is_bounded, hangup_publishes_all_again, terminate_flushes_and_says_shutdown,
     interrupt_and_end_of_input_are_the_same, malformed_records, random_bytes,
-    too_many_managers, unknown_types_are_skipped, bad_options,
+    too_many_managers, managers_come_and_go, unknown_types_are_skipped, bad_options,
 ]
 
 if __name__ == '__main__':

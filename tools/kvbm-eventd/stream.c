@@ -17,6 +17,30 @@ static int find_place(const struct stream *stream, uint64_t manager)
 	return -1;
 }
 
+static void free_place(struct stream *stream, int place)
+{
+	struct manager_place *manager = &stream->managers[place];
+
+	stream->in_tier[manager->tier] &= ~(1ULL << place);
+	stream->in_tier[TIER_ANY] &= ~(1ULL << place);
+	memset(manager, 0, sizeof(*manager));
+}
+
+/* That a manager was destroyed may be among what was lost: then it has nothing. */
+static void reclaim_places(struct stream *stream)
+{
+	struct mirror_entry *entry;
+	uint64_t used = 0;
+	size_t at = 0;
+	int i;
+
+	while ((entry = mirror_next(&stream->mirror, &at)))
+		used |= entry->managers;
+	for (i = 0; i < KVBM_MAX_REGISTRY_MANAGERS; i++)
+		if (stream->managers[i].id && !(used >> i & 1))
+			free_place(stream, i);
+}
+
 static int add_place(struct stream *stream, const struct kvbm_event_record *record)
 {
 	int i = find_place(stream, record->manager);
@@ -24,6 +48,10 @@ static int add_place(struct stream *stream, const struct kvbm_event_record *reco
 	if (i >= 0)
 		return i;
 	i = find_place(stream, 0);
+	if (i < 0) {
+		reclaim_places(stream);
+		i = find_place(stream, 0);
+	}
 	if (i < 0) {
 		say("%s: more than %d managers", stream->name, KVBM_MAX_REGISTRY_MANAGERS);
 		return -EOVERFLOW;
@@ -34,15 +62,6 @@ static int add_place(struct stream *stream, const struct kvbm_event_record *reco
 	stream->in_tier[record->tier] |= 1ULL << i;
 	stream->in_tier[TIER_ANY] |= 1ULL << i;
 	return i;
-}
-
-static void free_place(struct stream *stream, int place)
-{
-	struct manager_place *manager = &stream->managers[place];
-
-	stream->in_tier[manager->tier] &= ~(1ULL << place);
-	stream->in_tier[TIER_ANY] &= ~(1ULL << place);
-	memset(manager, 0, sizeof(*manager));
 }
 
 /* --- Changes */
