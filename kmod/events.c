@@ -8,12 +8,13 @@
 #include <linux/file.h>
 #include <linux/module.h>
 #include <linux/poll.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 
 #include "private.h"
 #include "uarray.h"
 
-static unsigned int event_ring = 1 << 20;
+static unsigned int event_ring = SZ_1M;
 module_param(event_ring, uint, 0644);
 MODULE_PARM_DESC(event_ring,
 		 "Bytes of the event ring of a registry, taken when somebody begins to listen; a power of two from 16 KiB to 64 MiB (default 1 MiB)");

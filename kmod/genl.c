@@ -630,14 +630,14 @@ static const struct genl_ops ops[] = {
 
 static const struct genl_multicast_group groups[] = {
 	{
-		.name = KVBM_NL_MCGRP_EVENTS,
+		.name = KVBM_MCGRP_EVENTS,
 		.flags = GENL_MCAST_CAP_NET_ADMIN,
 	},
 };
 
 static struct genl_family kvbm_family __ro_after_init = {
-	.name = KVBM_NL_FAMILY_NAME,
-	.version = KVBM_NL_FAMILY_VERSION,
+	.name = KVBM_FAMILY_NAME,
+	.version = KVBM_FAMILY_VERSION,
 	.maxattr = KVBM_NL_A_MAX,
 	.policy = policy,
 	.module = THIS_MODULE,

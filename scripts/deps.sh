@@ -31,9 +31,10 @@ packages() {
 		echo gcc make linux-source-6.12 flex bison bc libelf-dev \
 		     libssl-dev xz-utils util-linux perl ;;
 	static)
-		echo sparse shellcheck g++ perl mandoc ;;
+		echo sparse shellcheck gcc g++ perl mandoc python3 python3-yaml \
+		     python3-jsonschema ;;
 	abi)
-		echo gcc g++ gcc-multilib dwarves python3 python3-yaml ;;
+		echo gcc g++ gcc-multilib dwarves ;;
 	packaging)
 		echo gcc make dkms kmod pkg-config ;;
 	events)

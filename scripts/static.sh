@@ -170,7 +170,7 @@ manual_pages() {
 checkpatch_dirs=(kmod uapi lib tools selftests scripts)
 
 echo "TAP version 13"
-echo "1..$((2 + ${#checkpatch_dirs[@]} + 5))"
+echo "1..$((2 + ${#checkpatch_dirs[@]} + 6))"
 for kernel in stock-6.12 stock-6.1; do
 	if [ -e Kbuild ]; then
 		check "W=1 and sparse, $kernel" build $kernel
@@ -190,4 +190,5 @@ check "uapi headers alone, C90 and C++" uapi_header
 check "shellcheck" shell_scripts
 check "SPDX lines" spdx
 check "manual pages" manual_pages
+check "netlink specification" env KSRC="$KSRC" scripts/netlink-spec.sh
 exit $failed

@@ -176,8 +176,8 @@ static inline int nl_find(int fd, struct nl_family *f)
 
 	memset(f, 0, sizeof(*f));
 	nl_init(&m, GENL_ID_CTRL, CTRL_CMD_GETFAMILY, NLM_F_ACK);
-	nl_put(&m, CTRL_ATTR_FAMILY_NAME, KVBM_NL_FAMILY_NAME,
-	       sizeof(KVBM_NL_FAMILY_NAME));
+	nl_put(&m, CTRL_ATTR_FAMILY_NAME, KVBM_FAMILY_NAME,
+	       sizeof(KVBM_FAMILY_NAME));
 	return nl_ask(fd, &m, nl_family_each, f);
 }
 

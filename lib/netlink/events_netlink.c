@@ -126,7 +126,7 @@ static int request(struct nl_sock *sock, const struct source *s, int cmd, int fl
 	int err = -NLE_NOMEM;
 
 	if (msg && genlmsg_put(msg, NL_AUTO_PORT, NL_AUTO_SEQ, s->family, 0, flags, cmd,
-			       KVBM_NL_FAMILY_VERSION) &&
+			       KVBM_FAMILY_VERSION) &&
 	    !nla_put_u64(msg, KVBM_NL_A_REGISTRY, s->registry))
 		err = nl_send_auto(sock, msg);
 	nlmsg_free(msg);
@@ -235,8 +235,8 @@ static int join(struct source *s)
 {
 	int group, err;
 
-	group = genl_ctrl_resolve_grp(s->control, KVBM_NL_FAMILY_NAME,
-				      KVBM_NL_MCGRP_EVENTS);
+	group = genl_ctrl_resolve_grp(s->control, KVBM_FAMILY_NAME,
+				      KVBM_MCGRP_EVENTS);
 	if (group < 0)
 		return error_of(group);
 	nl_socket_disable_seq_check(s->listener);
@@ -287,7 +287,7 @@ int kvbm_events_open_netlink(uint64_t registry, struct kvbm_events **out)
 	s->control = connect_socket();
 	if (!s->listener || !s->control)
 		goto err_close;
-	s->family = genl_ctrl_resolve(s->control, KVBM_NL_FAMILY_NAME);
+	s->family = genl_ctrl_resolve(s->control, KVBM_FAMILY_NAME);
 	err = s->family < 0 ? error_of(s->family) : 0;
 	/* Join first: nothing is sent before the kernel is asked to. */
 	if (!err)

@@ -18,9 +18,6 @@
 #define RECORD		sizeof(struct kvbm_event_record)
 #define RING_PARAMETER	"/sys/module/kvbm/parameters/event_ring"
 
-/* Of the in-process backend; not part of the library's interface. */
-extern uint32_t kvbm_ns_event_ring;
-
 /* Bytes of the rings that are made from now on. */
 static bool set_ring(uint32_t bytes)
 {

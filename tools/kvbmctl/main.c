@@ -20,6 +20,7 @@ static const struct {
 	{ "stat", NULL, ctl_stat },
 	{ "check", NULL, ctl_check },
 	{ "info", NULL, ctl_info },
+	{ "monitor", NULL, ctl_monitor },
 };
 
 struct main_input {
@@ -64,6 +65,7 @@ static const struct argp argp = {
 	       "  stat REGISTRY:MANAGER\n"
 	       "  check REGISTRY:MANAGER\n"
 	       "  info\n"
+	       "  monitor REGISTRY\n"
 	       "\n"
 	       "Exit status: 0; 1 on an error, or when a check found one; 2 for wrong usage.",
 	.children = ctl_children,

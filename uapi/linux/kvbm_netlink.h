@@ -6,41 +6,8 @@
 #ifndef _UAPI_LINUX_KVBM_NETLINK_H
 #define _UAPI_LINUX_KVBM_NETLINK_H
 
-#define KVBM_NL_FAMILY_NAME	"kvbm"
-#define KVBM_NL_FAMILY_VERSION	1
-#define KVBM_NL_MCGRP_EVENTS	"events"
-
-/**
- * enum kvbm_nl_cmd - commands; all of them need CAP_NET_ADMIN in the initial user
- *	namespace
- * @KVBM_NL_CMD_REGISTRY_GET: dump: one message per registry
- * @KVBM_NL_CMD_MANAGER_GET: dump: one message per manager; of the registry
- *	@KVBM_NL_A_REGISTRY, if given
- * @KVBM_NL_CMD_STATS_GET: dump: the counters of the same managers
- * @KVBM_NL_CMD_CONTENT_GET: dump: what is present in the registry
- *	@KVBM_NL_A_REGISTRY, in @KVBM_NL_A_RECORDS; @KVBM_NL_A_FIRST of the first
- *	message and @KVBM_NL_A_LAST of the last one are those of struct
- *	kvbm_events_dump
- * @KVBM_NL_CMD_EVENTS_START: do: multicast the events of @KVBM_NL_A_REGISTRY until
- *	the socket stops it or is closed; the reply has @KVBM_NL_A_FIRST
- * @KVBM_NL_CMD_EVENTS_STOP: do: undo it
- * @KVBM_NL_CMD_EVENTS: multicast: events of one registry: @KVBM_NL_A_REGISTRY,
- *	@KVBM_NL_A_RECORDS, @KVBM_NL_A_FIRST, @KVBM_NL_A_LAST, @KVBM_NL_A_DROPPED
- * @__KVBM_NL_CMD_MAX: no command
- * @KVBM_NL_CMD_MAX: the highest command
- */
-enum kvbm_nl_cmd {
-	KVBM_NL_CMD_REGISTRY_GET = 1,
-	KVBM_NL_CMD_MANAGER_GET,
-	KVBM_NL_CMD_STATS_GET,
-	KVBM_NL_CMD_CONTENT_GET,
-	KVBM_NL_CMD_EVENTS_START,
-	KVBM_NL_CMD_EVENTS_STOP,
-	KVBM_NL_CMD_EVENTS,
-
-	__KVBM_NL_CMD_MAX,
-	KVBM_NL_CMD_MAX = __KVBM_NL_CMD_MAX - 1
-};
+#define KVBM_FAMILY_NAME	"kvbm"
+#define KVBM_FAMILY_VERSION	1
 
 /**
  * enum kvbm_nl_attr - attributes
@@ -98,5 +65,39 @@ enum kvbm_nl_attr {
 	__KVBM_NL_A_MAX,
 	KVBM_NL_A_MAX = __KVBM_NL_A_MAX - 1
 };
+
+/**
+ * enum kvbm_nl_cmd - commands; all of them need CAP_NET_ADMIN in the initial user
+ *	namespace
+ * @KVBM_NL_CMD_REGISTRY_GET: dump: one message per registry
+ * @KVBM_NL_CMD_MANAGER_GET: dump: one message per manager; of the registry
+ *	@KVBM_NL_A_REGISTRY, if given
+ * @KVBM_NL_CMD_STATS_GET: dump: the counters of the same managers
+ * @KVBM_NL_CMD_CONTENT_GET: dump: what is present in the registry
+ *	@KVBM_NL_A_REGISTRY, in @KVBM_NL_A_RECORDS; @KVBM_NL_A_FIRST of the first
+ *	message and @KVBM_NL_A_LAST of the last one are those of struct
+ *	kvbm_events_dump
+ * @KVBM_NL_CMD_EVENTS_START: do: multicast the events of @KVBM_NL_A_REGISTRY until
+ *	the socket stops it or is closed; the reply has @KVBM_NL_A_FIRST
+ * @KVBM_NL_CMD_EVENTS_STOP: do: undo it
+ * @KVBM_NL_CMD_EVENTS: multicast: events of one registry: @KVBM_NL_A_REGISTRY,
+ *	@KVBM_NL_A_RECORDS, @KVBM_NL_A_FIRST, @KVBM_NL_A_LAST, @KVBM_NL_A_DROPPED
+ * @__KVBM_NL_CMD_MAX: no command
+ * @KVBM_NL_CMD_MAX: the highest command
+ */
+enum kvbm_nl_cmd {
+	KVBM_NL_CMD_REGISTRY_GET = 1,
+	KVBM_NL_CMD_MANAGER_GET,
+	KVBM_NL_CMD_STATS_GET,
+	KVBM_NL_CMD_CONTENT_GET,
+	KVBM_NL_CMD_EVENTS_START,
+	KVBM_NL_CMD_EVENTS_STOP,
+	KVBM_NL_CMD_EVENTS,
+
+	__KVBM_NL_CMD_MAX,
+	KVBM_NL_CMD_MAX = __KVBM_NL_CMD_MAX - 1
+};
+
+#define KVBM_MCGRP_EVENTS	"events"
 
 #endif /* _UAPI_LINUX_KVBM_NETLINK_H */
