@@ -42,15 +42,23 @@ right_places() {
 	/usr/local/bin/kvbm-replay
 	/usr/local/bin/kvbm-run
 	/usr/local/bin/kvbmctl
+	/usr/local/include/kvbm/events.h
+	/usr/local/include/kvbm/events_netlink.h
 	/usr/local/include/kvbm/kvbm.h
 	/usr/local/include/linux/kvbm.h
+	/usr/local/include/linux/kvbm_netlink.h
 	/usr/local/include/linux/kvbm_types.h
+	/usr/local/lib/libkvbm-netlink.a
+	/usr/local/lib/libkvbm-netlink.so
+	/usr/local/lib/libkvbm-netlink.so.$major
+	/usr/local/lib/libkvbm-netlink.so.$version
 	/usr/local/lib/libkvbm.a
 	/usr/local/lib/libkvbm.so
 	/usr/local/lib/libkvbm.so.$major
 	/usr/local/lib/libkvbm.so.$version
 	/usr/local/lib/modprobe.d/kvbm.conf
 	/usr/local/lib/modules-load.d/kvbm.conf
+	/usr/local/lib/pkgconfig/libkvbm-netlink.pc
 	/usr/local/lib/pkgconfig/libkvbm.pc
 	/usr/local/lib/systemd/system/kvbm-eventd.service
 	/usr/local/lib/sysusers.d/kvbm.conf
@@ -58,6 +66,7 @@ right_places() {
 	/usr/local/share/doc/kvbm/kvbm-eventd.env
 	/usr/local/share/man/man1/kvbm-replay.1
 	/usr/local/share/man/man1/kvbm-run.1
+	/usr/local/share/man/man3/libkvbm-events.3
 	/usr/local/share/man/man3/libkvbm.3
 	/usr/local/share/man/man4/kvbm.4
 	/usr/local/share/man/man8/kvbm-eventd.8

@@ -67,7 +67,7 @@ install_all() {
 	local program page
 
 	# It has the PREFIX of whoever made it last.
-	rm -f build/lib/libkvbm.pc
+	rm -f build/lib/libkvbm.pc build/lib/libkvbm-netlink.pc
 	make -s -C lib install DESTDIR="$DESTDIR" PREFIX="$PREFIX" \
 		LIBDIR="$LIBDIR" INCLUDEDIR="$INCLUDEDIR"
 	# Every folder with a main.c is a program.

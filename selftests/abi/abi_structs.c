@@ -11,6 +11,8 @@ struct kvbm_counters counters;
 struct kvbm_held held;
 struct kvbm_check_result check_result;
 struct kvbm_slot_info slot_info;
+struct kvbm_event_record event_record;
+struct kvbm_event_stats event_stats;
 
 struct kvbm_info info;
 struct kvbm_registry_create registry_create;
@@ -23,6 +25,8 @@ struct kvbm_manager_stats manager_stats;
 struct kvbm_manager_check manager_check;
 struct kvbm_presence presence;
 struct kvbm_manager_dump manager_dump;
+struct kvbm_events_open events_open;
+struct kvbm_events_dump events_dump;
 struct kvbm_bind bind_args;
 struct kvbm_session_open session_open;
 struct kvbm_allocate allocate;
