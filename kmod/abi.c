@@ -122,7 +122,7 @@ static int check_match(const void *arg)
 	const struct kvbm_match *a = arg;
 
 	if (a->flags == (KVBM_MATCH_SCAN | KVBM_MATCH_TOUCH))
-		return -EOPNOTSUPP;
+		return 0;
 	return a->flags & KVBM_MATCH_TOUCH || (a->flags & (a->flags - 1)) ?
 	       -EINVAL : 0;
 }

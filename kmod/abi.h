@@ -64,9 +64,13 @@ union kvbm_abi_arg {
 	struct kvbm_set_threshold set_threshold;
 	struct kvbm_session_open session_open;
 	struct kvbm_presence presence;
+	struct kvbm_attach attach;
+	struct kvbm_attachments attachments;
+	struct kvbm_frequency frequency;
 	struct kvbm_manager_dump manager_dump;
 	struct kvbm_events_open events_open;
 	struct kvbm_events_dump events_dump;
+	struct kvbm_manager_sessions manager_sessions;
 };
 
 /* The highest ioctl number that is built, plus one. */

@@ -68,6 +68,7 @@ static const struct kvbm_abi_field registry_create_fields[] = {
 	RULE(struct kvbm_registry_create, reserved, ZERO, 0),
 	RULE(struct kvbm_registry_create, capacity, NONZERO, 0),
 	RULE(struct kvbm_registry_create, capacity, MAX, KVBM_MAX_BLOCKS),
+	RULE(struct kvbm_registry_create, sketch_capacity, MAX, KVBM_MAX_BLOCKS),
 };
 
 static const struct kvbm_abi_field registry_query_fields[] = {
@@ -140,6 +141,27 @@ static const struct kvbm_abi_field presence_fields[] = {
 	ARRAY(struct kvbm_presence, out_masks, OUT, count, 8, 0),
 };
 
+static const struct kvbm_abi_field attach_fields[] = {
+	RULE(struct kvbm_attach, flags, FLAGS, 0),
+	RULE(struct kvbm_attach, type, NONZERO, 0),
+	RULE(struct kvbm_attach, len, MAX, KVBM_MAX_ATTACHMENT),
+	RULE(struct kvbm_attach, mode, MAX, KVBM_ATTACH_MULTIPLE),
+	ARRAY(struct kvbm_attach, data, IN, len, 1, 0),
+};
+
+static const struct kvbm_abi_field attachments_fields[] = {
+	RULE(struct kvbm_attachments, flags, FLAGS, 0),
+	ARRAY(struct kvbm_attachments, buf, OUT, buf_size, 1, 0),
+};
+
+static const struct kvbm_abi_field frequency_fields[] = {
+	RULE(struct kvbm_frequency, flags, FLAGS, KVBM_FREQUENCY_TOUCH),
+	RULE(struct kvbm_frequency, count, MAX, KVBM_MAX_BATCH),
+	RULE(struct kvbm_frequency, reserved, ZERO, 0),
+	ARRAY(struct kvbm_frequency, hashes, IN, count, HASH_BYTES, 0),
+	ARRAY(struct kvbm_frequency, out_counts, OUT, count, 1, 0),
+};
+
 static const struct kvbm_abi_field manager_dump_fields[] = {
 	RULE(struct kvbm_manager_dump, flags, FLAGS, 0),
 	RULE(struct kvbm_manager_dump, count, MAX, KVBM_MAX_BATCH),
@@ -158,6 +180,13 @@ static const struct kvbm_abi_field events_dump_fields[] = {
 	RULE(struct kvbm_events_dump, bytes, MAX, KVBM_MAX_EVENT_BYTES),
 	RULE(struct kvbm_events_dump, reserved, ZERO, 0),
 	ARRAY(struct kvbm_events_dump, records, OUT, bytes, 1, 0),
+};
+
+static const struct kvbm_abi_field manager_sessions_fields[] = {
+	RULE(struct kvbm_manager_sessions, flags, FLAGS, 0),
+	RULE(struct kvbm_manager_sessions, count, MAX, KVBM_MAX_BATCH),
+	ARRAY(struct kvbm_manager_sessions, sessions, OUT, count,
+	      sizeof(struct kvbm_session_info), 0),
 };
 
 static const struct kvbm_abi_field bind_fields[] = {
@@ -300,6 +329,11 @@ static const struct kvbm_abi_field set_threshold_fields[] = {
 	     registry_list_fields, none)				\
 	CALL(REGISTRY_DESTROY, struct kvbm_destroy, id, NEED_MODIFY,	\
 	     registry_destroy_fields, none)				\
+	CALL(ATTACH, struct kvbm_attach, mode, NEED_MODIFY, attach_fields, none) \
+	CALL(ATTACHMENTS, struct kvbm_attachments, out_needed,		\
+	     NEED_NOTHING, attachments_fields, none)			\
+	CALL(FREQUENCY, struct kvbm_frequency, reserved, NEED_NOTHING,	\
+	     frequency_fields, none)					\
 	CALL(MANAGER_CREATE, struct kvbm_manager_create, out_id,	\
 	     NEED_MODIFY, manager_create_fields, check_manager_create)	\
 	CALL(MANAGER_QUERY, struct kvbm_manager_query, out_created_ns,	\
@@ -308,14 +342,17 @@ static const struct kvbm_abi_field set_threshold_fields[] = {
 	     manager_list_fields, none)					\
 	CALL(MANAGER_DESTROY, struct kvbm_destroy, id, NEED_MODIFY,	\
 	     manager_destroy_fields, none)				\
-	CALL(MANAGER_STATS, struct kvbm_manager_stats, out,		\
-	     NEED_NOTHING, manager_stats_fields, none)			\
+	CALL(MANAGER_STATS, struct kvbm_manager_stats,			\
+	     out.reclaim_end_ns, NEED_NOTHING, manager_stats_fields,	\
+	     none)							\
 	CALL(MANAGER_CHECK, struct kvbm_manager_check, out,		\
 	     NEED_NOTHING, manager_check_fields, none)			\
 	CALL(PRESENCE, struct kvbm_presence, nr_managers, NEED_NOTHING,	\
 	     presence_fields, none)					\
 	CALL(MANAGER_DUMP, struct kvbm_manager_dump, reserved,		\
 	     NEED_NOTHING, manager_dump_fields, none)			\
+	CALL(MANAGER_SESSIONS, struct kvbm_manager_sessions, out_count,	\
+	     NEED_NOTHING, manager_sessions_fields, none)		\
 	CALL(BIND, struct kvbm_bind, id, NEED_NOTHING, bind_fields,	\
 	     check_bind)						\
 	CALL(SESSION_OPEN, struct kvbm_session_open, reserved,		\

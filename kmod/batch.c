@@ -475,7 +475,8 @@ int kvbm_batch_match(struct kvbm_file *file, struct kvbm_call *call)
 	if (arg->flags & KVBM_MATCH_SCATTERED)
 		mode = KVBM_LOOKUP_SCATTERED;
 	if (arg->flags & KVBM_MATCH_SCAN)
-		mode = KVBM_LOOKUP_SCAN;
+		mode = arg->flags & KVBM_MATCH_TOUCH ? KVBM_LOOKUP_SCAN_TOUCH :
+						       KVBM_LOOKUP_SCAN;
 	err = kvbm_arrays_init(&m, HASHES(arg->count) + TOKENS(arg->count));
 	if (err)
 		return err;

@@ -22,6 +22,9 @@ static const kvbm_handler handlers[KVBM_ABI_NR] = {
 	[KVBM_CMD_REGISTRY_QUERY] = kvbm_registry_query,
 	[KVBM_CMD_REGISTRY_LIST] = kvbm_registry_list,
 	[KVBM_CMD_REGISTRY_DESTROY] = kvbm_registry_destroy,
+	[KVBM_CMD_ATTACH] = kvbm_attach,
+	[KVBM_CMD_ATTACHMENTS] = kvbm_get_attachments,
+	[KVBM_CMD_FREQUENCY] = kvbm_get_frequency,
 	[KVBM_CMD_MANAGER_CREATE] = kvbm_manager_create,
 	[KVBM_CMD_MANAGER_QUERY] = kvbm_manager_query,
 	[KVBM_CMD_MANAGER_LIST] = kvbm_manager_list,
@@ -34,6 +37,7 @@ static const kvbm_handler handlers[KVBM_ABI_NR] = {
 	[KVBM_CMD_SESSION_OPEN] = kvbm_session_open,
 	[KVBM_CMD_EVENTS_OPEN] = kvbm_events_open,
 	[KVBM_CMD_EVENTS_DUMP] = kvbm_events_dump,
+	[KVBM_CMD_MANAGER_SESSIONS] = kvbm_manager_sessions,
 	[KVBM_CMD_ALLOCATE] = kvbm_batch_allocate,
 	[KVBM_CMD_ACQUIRE] = kvbm_batch_acquire,
 	[KVBM_CMD_STAGE] = kvbm_batch_stage,
@@ -111,8 +115,8 @@ static int kvbm_flush(struct file *filp, fl_owner_t id)
 {
 	struct kvbm_file *file = filp->private_data;
 
-	if (kvbm_file_manager(file) && file->owner &&
-	    file->owner == task_tgid(current) &&
+	if (kvbm_file_manager(file) && file->rights & KVBM_BIND_OWNED &&
+	    file->who.pid == task_tgid(current) &&
 	    !atomic_read(&current->signal->live))
 		kvbm_session_owner_died(file);
 	return 0;

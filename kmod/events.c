@@ -210,11 +210,11 @@ static int events_dump(struct kvbm_registry_object *r, struct kvbm_call *call)
  */
 int kvbm_events_dump(struct kvbm_file *file, struct kvbm_call *call)
 {
+	u64 id = call->arg->events_dump.registry, live;
 	struct kvbm_registry_object *r;
-	u64 live;
 	int err;
 
-	err = kvbm_get_registry(file, call->arg->events_dump.registry, &r, &live);
+	err = kvbm_file_registry(file, id, KVBM_MODE_READ, &r, &live);
 	if (err)
 		return err;
 	err = events_dump(r, call);
@@ -374,7 +374,7 @@ int kvbm_events_open(struct kvbm_file *file, struct kvbm_call *call)
 	u64 live;
 	int fd, err;
 
-	err = kvbm_get_registry(file, a->registry, &r, &live);
+	err = kvbm_file_registry(file, a->registry, KVBM_MODE_READ, &r, &live);
 	if (err)
 		return err;
 	f = event_file_alloc();

@@ -53,9 +53,12 @@ static int __init kvbm_init(void)
 	err = kvbm_manager_init();
 	if (err)
 		return err;
-	err = kvbm_genl_init();
+	err = kvbm_sysfs_init();
 	if (err)
 		goto err_manager;
+	err = kvbm_genl_init();
+	if (err)
+		goto err_sysfs;
 	err = misc_register(&kvbm_misc);
 	if (err)
 		goto err_genl;
@@ -63,6 +66,8 @@ static int __init kvbm_init(void)
 
 err_genl:
 	kvbm_genl_exit();
+err_sysfs:
+	kvbm_sysfs_exit();
 err_manager:
 	kvbm_manager_exit();
 	return err;
@@ -73,6 +78,7 @@ static void __exit kvbm_exit(void)
 	misc_deregister(&kvbm_misc);
 	kvbm_genl_exit();
 	kvbm_manager_exit();
+	kvbm_sysfs_exit();
 	kvbm_registry_exit();
 }
 

@@ -98,6 +98,8 @@ static int manager_end(struct kvbm_manager *m, bool force)
 	err = kvbm_store_shutdown(m->store, force);
 	if (!err) {
 		m->registry->live &= ~(1ULL << kvbm_store_bit(m->store));
+		/* Before the name is free for another one. */
+		kvbm_sysfs_remove(m);
 		unlink(m);
 	}
 	return err;
@@ -195,7 +197,8 @@ void kvbm_manager_unbind(struct kvbm_manager *manager)
 }
 
 /* Name, id, charge, and a place in both tables; to be undone by unreserve(). */
-static int reserve(struct kvbm_manager *m, const struct kvbm_manager_create *a)
+static int reserve(struct kvbm_manager *m, const struct kvbm_manager_create *a,
+		   struct kvbm_store_config *config)
 {
 	struct kvbm_registry_object *r;
 	int err;
@@ -213,6 +216,10 @@ static int reserve(struct kvbm_manager *m, const struct kvbm_manager_create *a)
 	err = kvbm_ident_init(&m->ident, a->name, a->mode, a->uid, a->gid);
 	if (err)
 		return err;
+	err = kvbm_store_config_settle(config, r->engine);
+	if (err)
+		return err;
+	m->bytes = kvbm_store_bytes(config);
 	err = kvbm_charge(m->bytes);
 	if (err)
 		return err;
@@ -331,23 +338,26 @@ int kvbm_manager_create(struct kvbm_file *file, struct kvbm_call *call)
 	m->tier = a->tier;
 	m->flags = a->flags;
 	m->linger_ms = a->linger_ms;
-	m->bytes = kvbm_store_bytes(&config);
 	m->created_ns = ktime_get_ns();
 	init_waitqueue_head(&m->pollers);
+	INIT_LIST_HEAD(&m->bound);
 	INIT_DELAYED_WORK(&m->linger, linger_work);
 
 	mutex_lock(&kvbm_objects_lock);
-	err = reserve(m, a);
+	err = reserve(m, a, &config);
 	mutex_unlock(&kvbm_objects_lock);
 	if (err)
 		goto err_free;
 	err = build(m, &config);
 	if (err)
 		goto err_unreserve;
+	err = kvbm_sysfs_add(m);
+	if (err)
+		goto err_unbuild;
 	a->out_id = m->ident.id;
 	err = kvbm_call_put(call);
 	if (err)
-		goto err_unbuild;
+		goto err_hide;
 
 	/* For as long as it exists; we are called through an open file. */
 	__module_get(THIS_MODULE);
@@ -362,6 +372,8 @@ int kvbm_manager_create(struct kvbm_file *file, struct kvbm_call *call)
 
 err_put_module:
 	module_put(THIS_MODULE);
+err_hide:
+	kvbm_sysfs_remove(m);
 err_unbuild:
 	kvbm_store_free(m->store);
 err_unreserve:
@@ -490,11 +502,17 @@ int kvbm_manager_destroy(struct kvbm_file *file, struct kvbm_call *call)
 	return 0;
 }
 
-/*
- * The manager that a call is about, referenced: by id, or, for 0, the one that
- * the file is bound to. Read rights are needed.
+/**
+ * kvbm_manager_get_readable - the manager that a call is about, referenced
+ * @file: any
+ * @id: of the manager; 0 for the one that the file is bound to
+ * @out: the manager, for kvbm_manager_put()
+ *
+ * Context: may sleep.
+ * Return: 0, -ENOENT, -ENOTCONN, -EACCES (it takes read).
  */
-static int get_readable(struct kvbm_file *file, u64 id, struct kvbm_manager **out)
+int kvbm_manager_get_readable(struct kvbm_file *file, u64 id,
+			      struct kvbm_manager **out)
 {
 	struct kvbm_manager *m;
 	bool may;
@@ -537,7 +555,7 @@ int kvbm_manager_stats(struct kvbm_file *file, struct kvbm_call *call)
 	struct kvbm_manager *m;
 	int err;
 
-	err = get_readable(file, a->id, &m);
+	err = kvbm_manager_get_readable(file, a->id, &m);
 	if (err)
 		return err;
 	kvbm_store_counters(m->store, &a->out);
@@ -559,7 +577,7 @@ int kvbm_manager_check(struct kvbm_file *file, struct kvbm_call *call)
 	struct kvbm_manager *m;
 	int err;
 
-	err = get_readable(file, a->id, &m);
+	err = kvbm_manager_get_readable(file, a->id, &m);
 	if (err)
 		return err;
 	err = kvbm_store_check(m->store, &a->out);
@@ -583,7 +601,7 @@ int kvbm_manager_dump(struct kvbm_file *file, struct kvbm_call *call)
 	struct kvbm_manager *m;
 	int err;
 
-	err = get_readable(file, a->id, &m);
+	err = kvbm_manager_get_readable(file, a->id, &m);
 	if (err)
 		return err;
 	err = kvbm_arrays_init(&arrays, a->count * sizeof(*slots));
@@ -601,17 +619,18 @@ put_manager:
 }
 
 /**
- * kvbm_get_registry - the registry that a call is about
+ * kvbm_file_registry - the registry that a call is about
  * @file: any
- * @id: of the registry; 0 for that of the manager the file is bound to
+ * @id: the registry; 0 for that of the manager the file is bound to
+ * @mode: KVBM_MODE_* that the caller must have on it
  * @out: the registry, referenced
  * @live: out, which stores of it belong to managers that were not ended
  *
  * Context: may sleep.
- * Return: 0, -ENOENT, -ENOTCONN, -EACCES (read rights are needed).
+ * Return: 0, -ENOENT, -ENOTCONN, -EACCES.
  */
-int kvbm_get_registry(struct kvbm_file *file, u64 id,
-		      struct kvbm_registry_object **out, u64 *live)
+int kvbm_file_registry(struct kvbm_file *file, u64 id, unsigned int mode,
+		       struct kvbm_registry_object **out, u64 *live)
 {
 	struct kvbm_registry_object *r;
 	struct kvbm_manager *m;
@@ -626,7 +645,7 @@ int kvbm_get_registry(struct kvbm_file *file, u64 id,
 		r = m ? m->registry : NULL;
 		err = m ? 0 : -ENOTCONN;
 	}
-	if (!err && !kvbm_may(&r->ident, KVBM_MODE_READ))
+	if (!err && !kvbm_may(&r->ident, mode))
 		err = -EACCES;
 	if (!err) {
 		kvbm_registry_get(r);
@@ -693,7 +712,7 @@ int kvbm_get_presence(struct kvbm_file *file, struct kvbm_call *call)
 	u32 i;
 	int err;
 
-	err = kvbm_get_registry(file, a->registry, &r, &live);
+	err = kvbm_file_registry(file, a->registry, KVBM_MODE_READ, &r, &live);
 	if (err)
 		return err;
 	err = kvbm_arrays_init(&m, a->count * (sizeof(*hashes) + sizeof(*masks)) +

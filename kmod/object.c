@@ -12,8 +12,9 @@ DEFINE_MUTEX(kvbm_objects_lock);
 
 /* The last id that was given out; under kvbm_objects_lock. */
 static u64 last_id;
-/* Charged by kvbm_charge(); under kvbm_objects_lock. */
-static u64 bytes_used;
+/* Charged by kvbm_charge(); a leaf, for attachments go under spinlocks. */
+static DEFINE_SPINLOCK(charge_lock);
+static u64 bytes_used;	/* under charge_lock */
 
 /**
  * kvbm_ident_init - name, rights and a new id
@@ -75,24 +76,29 @@ bool kvbm_is_owner(const struct kvbm_ident *ident)
  * kvbm_charge - account for memory of a registry or manager
  * @bytes: how much
  *
- * Context: under kvbm_objects_lock.
+ * Context: any.
  * Return: 0, or -EDQUOT.
  */
 int kvbm_charge(u64 bytes)
 {
 	u64 limit = kvbm_bytes_limit();
+	int err = -EDQUOT;
 
-	lockdep_assert_held(&kvbm_objects_lock);
-	if (bytes > limit || bytes_used > limit - bytes)
-		return -EDQUOT;
-	bytes_used += bytes;
-	return 0;
+	spin_lock(&charge_lock);
+	if (bytes <= limit && bytes_used <= limit - bytes) {
+		bytes_used += bytes;
+		err = 0;
+	}
+	spin_unlock(&charge_lock);
+	return err;
 }
 
+/* Context: any. */
 void kvbm_uncharge(u64 bytes)
 {
-	lockdep_assert_held(&kvbm_objects_lock);
+	spin_lock(&charge_lock);
 	bytes_used -= bytes;
+	spin_unlock(&charge_lock);
 }
 
 /**

@@ -7,7 +7,10 @@
  *	object.c	names, rights, ids and limits of registries and managers
  *	registry.c	registries
  *	manager.c	managers
+ *	attach.c	what a registry knows of hashes beyond presence
  *	session.c	a file bound to a manager
+ *	holders.c	who has bound, and how much they hold
+ *	sysfs.c		/sys/class/kvbm
  *	batch.c		ioctls of a session, which move arrays
  *	call.c		the structure of an ioctl
  *	uarray.c	arrays of user memory
@@ -32,6 +35,7 @@
 #include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/pid.h>
+#include <linux/sched.h>
 #include <linux/uaccess.h>
 #include <linux/uidgid.h>
 #include <linux/wait.h>
@@ -75,6 +79,7 @@ struct kvbm_ident {
  * @engine: immutable
  * @capacity: immutable
  * @schema: immutable
+ * @sketch_capacity: immutable
  * @bytes: charged against the module's limit; immutable
  * @in_names: in the list of taken names; under kvbm_objects_lock
  * @managers: those that have a name here, unpublished ones included; under
@@ -95,6 +100,7 @@ struct kvbm_registry_object {
 	struct kvbm_registry *engine;
 	u64 capacity;
 	u32 schema;
+	u64 sketch_capacity;
 	u64 bytes;
 	struct list_head in_names;
 	struct list_head managers;
@@ -122,7 +128,10 @@ struct kvbm_registry_object {
  * @linger: ends a manager that nobody came back to; holds a reference while
  *	pending
  * @sessions: files bound to it; under kvbm_objects_lock
+ * @bound: the same as a list, by rising id; under kvbm_objects_lock
  * @in_registry: in @registry->managers; under kvbm_objects_lock
+ * @dev: in sysfs, as long as it has its name; NULL for an anonymous one; once
+ *	published under kvbm_objects_lock
  */
 struct kvbm_manager {
 	struct kvbm_ident ident;
@@ -137,7 +146,31 @@ struct kvbm_manager {
 	wait_queue_head_t pollers;
 	struct delayed_work linger;
 	u32 sessions;
+	struct list_head bound;
 	struct list_head in_registry;
+	struct device *dev;
+};
+
+/**
+ * struct kvbm_who - who bound a file
+ * @in_manager: in @manager->bound; under kvbm_objects_lock
+ * @id: of the session, never used twice
+ * @pid: the process, referenced
+ * @uid: its effective user
+ * @cgroup: the id of its cgroup
+ * @bound_ns: when that was
+ * @comm: its name
+ *
+ * All but @in_manager as it was then, and immutable.
+ */
+struct kvbm_who {
+	struct list_head in_manager;
+	u64 id;
+	struct pid *pid;
+	kuid_t uid;
+	u64 cgroup;
+	u64 bound_ns;
+	char comm[TASK_COMM_LEN];
 };
 
 /**
@@ -146,7 +179,7 @@ struct kvbm_manager {
  * @bind_lock: serialises binding
  * @manager: NULL until bound, then immutable; read with kvbm_file_manager()
  * @rights: KVBM_BIND_*; immutable once bound
- * @owner: KVBM_BIND_OWNED: the process; immutable once bound
+ * @who: bound it; with KVBM_BIND_OWNED, the process that owns it
  * @threshold: see struct kvbm_set_threshold
  * @holder: what the session holds
  */
@@ -155,7 +188,7 @@ struct kvbm_file {
 	struct mutex bind_lock;	/* see above */
 	struct kvbm_manager *manager;
 	u32 rights;
-	struct pid *owner;
+	struct kvbm_who who;
 	u32 threshold;
 	struct kvbm_holder holder;
 };
@@ -213,10 +246,12 @@ void kvbm_manager_unbind(struct kvbm_manager *manager);
 void kvbm_manager_publish(struct kvbm_manager *manager, bool session);
 struct kvbm_manager *kvbm_manager_next(struct kvbm_registry_object *registry,
 				       u64 id);
+int kvbm_manager_get_readable(struct kvbm_file *file, u64 id,
+			      struct kvbm_manager **out);
 void kvbm_manager_put(struct kvbm_manager *manager);
-int kvbm_get_registry(struct kvbm_file *file, u64 id,
-		      struct kvbm_registry_object **out, u64 *live);
 int kvbm_get_presence(struct kvbm_file *file, struct kvbm_call *call);
+int kvbm_file_registry(struct kvbm_file *file, u64 id, unsigned int mode,
+		       struct kvbm_registry_object **out, u64 *live);
 int kvbm_manager_create(struct kvbm_file *file, struct kvbm_call *call);
 int kvbm_manager_query(struct kvbm_file *file, struct kvbm_call *call);
 int kvbm_manager_list(struct kvbm_file *file, struct kvbm_call *call);
@@ -224,6 +259,11 @@ int kvbm_manager_destroy(struct kvbm_file *file, struct kvbm_call *call);
 int kvbm_manager_stats(struct kvbm_file *file, struct kvbm_call *call);
 int kvbm_manager_check(struct kvbm_file *file, struct kvbm_call *call);
 int kvbm_manager_dump(struct kvbm_file *file, struct kvbm_call *call);
+
+/* attach.c */
+int kvbm_attach(struct kvbm_file *file, struct kvbm_call *call);
+int kvbm_get_attachments(struct kvbm_file *file, struct kvbm_call *call);
+int kvbm_get_frequency(struct kvbm_file *file, struct kvbm_call *call);
 
 /* session.c */
 struct kvbm_file *kvbm_file_alloc(bool may_write);
@@ -235,6 +275,17 @@ int kvbm_session_open(struct kvbm_file *file, struct kvbm_call *call);
 int kvbm_set_threshold(struct kvbm_file *file, struct kvbm_call *call);
 void kvbm_session_owner_died(struct kvbm_file *file);
 void kvbm_session_end(struct kvbm_file *file);
+
+/* sysfs.c */
+int kvbm_sysfs_init(void);
+void kvbm_sysfs_exit(void);
+int kvbm_sysfs_add(struct kvbm_manager *manager);
+void kvbm_sysfs_remove(struct kvbm_manager *manager);
+
+/* holders.c */
+void kvbm_session_enlist(struct kvbm_file *file, struct kvbm_manager *manager);
+void kvbm_session_delist(struct kvbm_file *file);
+int kvbm_manager_sessions(struct kvbm_file *file, struct kvbm_call *call);
 
 /* The manager of a file, or NULL; a bound file stays bound to it. */
 static inline struct kvbm_manager *kvbm_file_manager(struct kvbm_file *file)

@@ -114,6 +114,11 @@ static void unreserve(struct kvbm_registry_object *r)
 	mutex_unlock(&kvbm_objects_lock);
 }
 
+static const struct kvbm_charge_ops charge_ops = {
+	.charge = kvbm_charge,
+	.uncharge = kvbm_uncharge,
+};
+
 /**
  * kvbm_registry_create - ioctl(KVBM_REGISTRY_CREATE)
  * @file: any
@@ -135,7 +140,8 @@ int kvbm_registry_create(struct kvbm_file *file, struct kvbm_call *call)
 	INIT_LIST_HEAD(&r->managers);
 	r->capacity = a->capacity;
 	r->schema = a->schema;
-	r->bytes = kvbm_registry_bytes(a->capacity);
+	r->sketch_capacity = a->sketch_capacity;
+	r->bytes = kvbm_registry_bytes(a->capacity, a->sketch_capacity);
 
 	mutex_lock(&kvbm_objects_lock);
 	err = reserve(r, a);
@@ -145,6 +151,12 @@ int kvbm_registry_create(struct kvbm_file *file, struct kvbm_call *call)
 	err = kvbm_registry_alloc(a->capacity, a->schema, &r->engine);
 	if (err)
 		goto err_unreserve;
+	kvbm_registry_publish(r->engine, &charge_ops);
+	if (a->sketch_capacity) {
+		err = kvbm_registry_add_sketch(r->engine, a->sketch_capacity);
+		if (err)
+			goto err_free_engine;
+	}
 	kvbm_events_init(r);
 	a->out_id = r->ident.id;
 	err = kvbm_call_put(call);
@@ -197,6 +209,7 @@ int kvbm_registry_query(struct kvbm_file *file, struct kvbm_call *call)
 	a->out_capacity = r->capacity;
 	a->out_blocks = kvbm_registry_blocks(r->engine);
 	a->out_entries = kvbm_registry_entries(r->engine);
+	a->out_sketch_capacity = r->sketch_capacity;
 	kvbm_event_stats(kvbm_registry_events(r->engine), &a->out_events);
 	mutex_unlock(&kvbm_objects_lock);
 	return kvbm_call_put(call);

@@ -41,9 +41,8 @@ static void bind_file(struct kvbm_file *file, struct kvbm_manager *manager,
 		      u32 flags)
 {
 	file->rights = flags;
-	if (flags & KVBM_BIND_OWNED)
-		file->owner = get_pid(task_tgid(current));
 	kvbm_holder_init(&file->holder, manager->store);
+	kvbm_session_enlist(file, manager);
 	/* Pairs with kvbm_file_manager(). */
 	smp_store_release(&file->manager, manager);
 }
@@ -218,7 +217,7 @@ void kvbm_session_owner_died(struct kvbm_file *file)
 void kvbm_session_end(struct kvbm_file *file)
 {
 	give_back(file);
+	kvbm_session_delist(file);
 	kvbm_holder_destroy(&file->holder);
-	put_pid(file->owner);
 	kvbm_manager_unbind(file->manager);
 }

@@ -5,6 +5,7 @@
  * no rights, no limits and no charges.
  */
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -16,7 +17,7 @@
  * struct kvbm_ns - what one kvbm_open("inproc:") made
  * @lock: protects all below
  * @refs: files
- * @last_id: given to a registry or manager
+ * @last_id: given to a registry, a manager or a session
  * @registries: those that have a name
  * @managers: those that have a name
  */
@@ -287,6 +288,69 @@ void kvbm_ns_unbind(struct kvbm_ns *ns, struct kvbm_ns_manager *m)
 	mutex_unlock(&ns->lock);
 }
 
+void kvbm_ns_enlist(struct kvbm_ns *ns, struct kvbm_ns_manager *m,
+		    struct kvbm_ns_session *session)
+{
+	struct kvbm_ns_session **link = &m->bound;
+
+	session->next = NULL;
+	session->bound_ns = kvbm_ns_clock();
+	mutex_lock(&ns->lock);
+	session->id = ++ns->last_id;
+	while (*link)
+		link = &(*link)->next;
+	*link = session;
+	mutex_unlock(&ns->lock);
+}
+
+void kvbm_ns_delist(struct kvbm_ns *ns, struct kvbm_ns_manager *m,
+		    struct kvbm_ns_session *session)
+{
+	struct kvbm_ns_session **link = &m->bound;
+
+	mutex_lock(&ns->lock);
+	while (*link != session)
+		link = &(*link)->next;
+	*link = session->next;
+	mutex_unlock(&ns->lock);
+}
+
+static void fill_info(struct kvbm_session_info *info,
+		      const struct kvbm_ns_session *session)
+{
+	struct kvbm_holder_sum sum;
+
+	kvbm_holder_sum(session->holder, &sum);
+	*info = (struct kvbm_session_info){
+		.id = session->id,
+		.pid = getpid(),
+		.uid = geteuid(),
+		.flags = session->flags,
+		.blocks = sum.blocks,
+		.guards = sum.guards,
+		.oldest_ns = sum.oldest_ns,
+		.bound_ns = session->bound_ns,
+	};
+	prctl(PR_GET_NAME, info->comm);
+}
+
+void kvbm_ns_sessions(struct kvbm_ns *ns, struct kvbm_ns_manager *m,
+		      struct kvbm_manager_sessions *a)
+{
+	struct kvbm_session_info *infos = kvbm_user(a->sessions);
+	const struct kvbm_ns_session *session;
+
+	a->out_count = 0;
+	mutex_lock(&ns->lock);
+	for (session = m->bound; session; session = session->next) {
+		if (a->out_count == a->count)
+			break;
+		if (session->id > a->after)
+			fill_info(&infos[a->out_count++], session);
+	}
+	mutex_unlock(&ns->lock);
+}
+
 static void set_owner(u32 *uid, u32 *gid)
 {
 	if (*uid == KVBM_ID_CALLER)
@@ -313,6 +377,11 @@ int kvbm_ns_registry_create(struct kvbm_ns *ns, struct kvbm_registry_create *a)
 	err = kvbm_registry_alloc(a->capacity, a->schema, &r->engine);
 	if (err)
 		goto err_unlock;
+	if (a->sketch_capacity) {
+		err = kvbm_registry_add_sketch(r->engine, a->sketch_capacity);
+		if (err)
+			goto err_free_engine;
+	}
 	kvbm_ns_events_init(r);
 	r->id = ++ns->last_id;
 	/* The link after the last: no registry has the new id. */
@@ -321,6 +390,8 @@ int kvbm_ns_registry_create(struct kvbm_ns *ns, struct kvbm_registry_create *a)
 	a->out_id = r->id;
 	return 0;
 
+err_free_engine:
+	kvbm_registry_free(r->engine);
 err_unlock:
 	mutex_unlock(&ns->lock);
 	free(r);
@@ -345,6 +416,7 @@ int kvbm_ns_registry_query(struct kvbm_ns *ns, struct kvbm_registry_query *a)
 		a->out_capacity = r->attr.capacity;
 		a->out_blocks = kvbm_registry_blocks(r->engine);
 		a->out_entries = kvbm_registry_entries(r->engine);
+		a->out_sketch_capacity = r->attr.sketch_capacity;
 		kvbm_event_stats(kvbm_registry_events(r->engine), &a->out_events);
 	}
 	mutex_unlock(&ns->lock);
@@ -423,6 +495,9 @@ int kvbm_ns_manager_create(struct kvbm_ns *ns, struct kvbm_ns_manager **bound,
 		goto err_unlock;
 	err = -EISCONN;
 	if (a->bind_flags && *bound)
+		goto err_unlock;
+	err = kvbm_store_config_settle(&config, r->engine);
+	if (err)
 		goto err_unlock;
 	err = kvbm_store_alloc(r->engine, &config, &m->store);
 	if (err)
@@ -572,6 +647,92 @@ static u64 mask_of(u64 present, struct kvbm_ns_manager *const *members, u32 coun
 		if (present & 1ULL << kvbm_store_bit(members[i]->store))
 			mask |= 1ULL << i;
 	return mask;
+}
+
+/* The registry that a call is about, referenced. */
+static int get_registry(struct kvbm_ns *ns, struct kvbm_ns_manager *bound, uint64_t id,
+			struct kvbm_ns_registry **out)
+{
+	struct kvbm_ns_registry *r = bound ? bound->registry : NULL;
+
+	ns_lock(ns);
+	if (id)
+		r = *registry_link(ns, id);
+	if (r)
+		r->refs++;
+	mutex_unlock(&ns->lock);
+	*out = r;
+	return r ? 0 : id ? -ENOENT : -ENOTCONN;
+}
+
+static void put_registry(struct kvbm_ns *ns, struct kvbm_ns_registry *r)
+{
+	mutex_lock(&ns->lock);
+	registry_put(r);
+	mutex_unlock(&ns->lock);
+}
+
+int kvbm_ns_attach(struct kvbm_ns *ns, struct kvbm_ns_manager *bound,
+		   const struct kvbm_attach *a)
+{
+	struct kvbm_ns_registry *r;
+	int err;
+
+	if (kvbm_user_bad(a->data, a->len))
+		return -EFAULT;
+	err = get_registry(ns, bound, a->registry, &r);
+	if (err)
+		return err;
+	err = kvbm_registry_attach(r->engine, &a->hash, a->type, a->mode,
+				   kvbm_user(a->data), a->len);
+	put_registry(ns, r);
+	return err;
+}
+
+int kvbm_ns_attachments(struct kvbm_ns *ns, struct kvbm_ns_manager *bound,
+			struct kvbm_attachments *a)
+{
+	struct kvbm_attached out = {
+		.buf = kvbm_user(a->buf),
+		.size = a->buf_size,
+	};
+	struct kvbm_ns_registry *r;
+	int err;
+
+	if (kvbm_user_bad(a->buf, a->buf_size))
+		return -EFAULT;
+	err = get_registry(ns, bound, a->registry, &r);
+	if (err)
+		return err;
+	err = kvbm_registry_read_attached(r->engine, &a->hash, a->type, &out);
+	a->out_count = out.count;
+	a->out_total = out.total;
+	a->out_needed = out.needed;
+	put_registry(ns, r);
+	return err;
+}
+
+int kvbm_ns_frequency(struct kvbm_ns *ns, struct kvbm_ns_manager *bound,
+		      const struct kvbm_frequency *a)
+{
+	const struct kvbm_hash *hashes = kvbm_user(a->hashes);
+	u8 *counts = kvbm_user(a->out_counts);
+	struct kvbm_ns_registry *r;
+	u32 i;
+	int err;
+
+	if (kvbm_user_bad(a->hashes, a->count) || kvbm_user_bad(a->out_counts, a->count))
+		return -EFAULT;
+	err = get_registry(ns, bound, a->registry, &r);
+	if (err)
+		return err;
+	for (i = 0; i < a->count; i++) {
+		if (a->flags & KVBM_FREQUENCY_TOUCH)
+			kvbm_registry_touch(r->engine, &hashes[i]);
+		counts[i] = kvbm_registry_frequency(r->engine, &hashes[i]);
+	}
+	put_registry(ns, r);
+	return 0;
 }
 
 /* The registry that a call is about, referenced, and its managers. */

@@ -51,6 +51,12 @@ ssize_t kvbm_scan(struct kvbm_session *session, size_t n,
 	return match(session, KVBM_MATCH_SCAN, n, hashes, out);
 }
 
+ssize_t kvbm_scan_touch(struct kvbm_session *session, size_t n,
+			const struct kvbm_hash *hashes, struct kvbm_immutable *out)
+{
+	return match(session, KVBM_MATCH_SCAN | KVBM_MATCH_TOUCH, n, hashes, out);
+}
+
 ssize_t kvbm_probe(struct kvbm_session *session, size_t n,
 		   const struct kvbm_hash *hashes)
 {

@@ -13,8 +13,9 @@
 #   abi          layout of structures, in 32-bit programs, too
 #   packaging    DKMS, and what installing is tested with
 #   events       a NATS server, and decoders for what kvbm-eventd publishes
+#   plots        what scripts/plot-run.sh draws with
 #
-# Without a GROUP: all of them.
+# Without a GROUP: all of them but the last.
 set -eu
 
 packages() {
@@ -22,6 +23,7 @@ packages() {
 	build)
 		echo gcc make libc6-dev pkg-config libjansson-dev libxxhash-dev \
 		     libzmq3-dev libnats-dev libmsgpack-dev libnl-genl-3-dev \
+		     libncurses-dev \
 		     python3 ;;
 	vm)
 		echo gcc make qemu-system-x86 busybox-static cpio gzip kmod \
@@ -40,8 +42,10 @@ packages() {
 	events)
 		echo gcc make pkg-config python3 nats-server python3-zmq \
 		     python3-msgpack ;;
+	plots)
+		echo gnuplot-nox ;;
 	*)
-		echo "deps.sh: no such group: $1 (build vm debugkernel static abi packaging events)" >&2
+		echo "deps.sh: no such group: $1 (build vm debugkernel static abi packaging events plots)" >&2
 		exit 2 ;;
 	esac
 }

@@ -122,8 +122,6 @@ TEST_F(calls, scan)
 	/* A second scan finds them again. */
 	ASSERT_EQ(0, match(self->fd, KVBM_MATCH_SCAN, 5, h, self->u + 5, &n));
 	EXPECT_EQ(2, n);
-	EXPECT_EQ(-EOPNOTSUPP, match(self->fd, KVBM_MATCH_SCAN | KVBM_MATCH_TOUCH, 5,
-				     h, self->u, &n));
 	EXPECT_EQ(-EINVAL, match(self->fd, KVBM_MATCH_SCAN | KVBM_MATCH_PROBE, 5, h,
 				 self->u, &n));
 	EXPECT_EQ(-EINVAL, match(self->fd, KVBM_MATCH_TOUCH, 5, h, self->u, &n));

@@ -29,7 +29,7 @@ struct call {
 	const char *name;
 	unsigned long cmd;
 	uint32_t size;
-	uint32_t min_size;	/* of the first version */
+	uint32_t min_size;
 	unsigned int needs;
 	const struct kvbm_abi_field *fields;
 	size_t nr_fields;
@@ -57,6 +57,7 @@ FIXTURE(table)
 	struct kvbm_held list[BLOCKS];
 	struct kvbm_slot_info slots[BLOCKS];
 	char records[KVBM_EVENT_MAX_SIZE];
+	struct kvbm_session_info sessions[BLOCKS];
 	char *read_only;
 	char *short_of;		/* the page after it cannot be touched */
 };
@@ -180,6 +181,21 @@ static void valid(struct _test_data_table *self, const struct call *call, union 
 			.size = call->size, .records = ptr(self->records),
 			.bytes = sizeof(self->records) };
 		break;
+	case KVBM_ATTACH:
+		*(struct kvbm_attach *)arg = (struct kvbm_attach){
+			.size = call->size, .hash = self->h[0], .type = 1, .len = N,
+			.data = ptr(self->aux) };
+		break;
+	case KVBM_ATTACHMENTS:
+		*(struct kvbm_attachments *)arg = (struct kvbm_attachments){
+			.size = call->size, .hash = self->h[0], .buf = ptr(self->out),
+			.buf_size = sizeof(self->out[0]) };
+		break;
+	case KVBM_FREQUENCY:
+		*(struct kvbm_frequency *)arg = (struct kvbm_frequency){
+			.size = call->size, .hashes = ptr(self->h), .count = N,
+			.out_counts = ptr(self->aux) };
+		break;
 	case KVBM_ALLOCATE:
 		*(struct kvbm_allocate *)arg = (struct kvbm_allocate){
 			.size = call->size, .count = N, .tokens = ptr(self->out),
@@ -243,6 +259,11 @@ static void valid(struct _test_data_table *self, const struct call *call, union 
 		*(struct kvbm_manager_dump *)arg = (struct kvbm_manager_dump){
 			.size = call->size, .count = BLOCKS,
 			.slots = ptr(self->slots) };
+		break;
+	case KVBM_MANAGER_SESSIONS:
+		*(struct kvbm_manager_sessions *)arg = (struct kvbm_manager_sessions){
+			.size = call->size, .count = BLOCKS,
+			.sessions = ptr(self->sessions) };
 		break;
 	default:
 		break;

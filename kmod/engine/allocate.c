@@ -339,6 +339,9 @@ static int attempt(struct kvbm_holder *h, const struct kvbm_hash *hashes,
 		err = acquire_small(h, hashes, nr_hashes, &rest, w, matched);
 	a->nr_evicted = err ? 0 : rest.nr_evicted;
 	a->freed = rest.freed;
+	if (!err)
+		kvbm_store_touch(h->store, hashes, NULL, *matched,
+				 KVBM_LOOKUP_PREFIX);
 unlock:
 	kvbm_holder_unlock_large(h, a->count);
 	return err;
@@ -377,7 +380,7 @@ int kvbm_holder_acquire(struct kvbm_holder *holder,
 			break;
 		err = kvbm_store_wait(holder->store, &w, allocation);
 	} while (!err);
-	/* A promise that was never handed in. */
+	/* A promise that was never handed in, and how long it took. */
 	kvbm_store_unclaim(holder->store, &w);
 	return err;
 }

@@ -16,6 +16,7 @@
  *	registry stripe	spinlock: entries of one group of buckets
  *	registry pool	spinlock: the pool of free entries
  *	event ring	spinlock: the events of a registry; a leaf
+ *	attachments	spinlock: what hangs on hashes of the registry
  *
  * registry->dir_lock is a mutex of its own: with it nothing else is held. Under
  * the mutex of those who listen to events, only the lock of the ring is taken.
@@ -48,11 +49,53 @@ int kvbm_prime_locks(void);
 
 int kvbm_registry_alloc(u64 capacity, u32 schema, struct kvbm_registry **out);
 void kvbm_registry_free(struct kvbm_registry *registry);
-u64 kvbm_registry_bytes(u64 capacity);
+u64 kvbm_registry_bytes(u64 capacity, u64 sketch_capacity);
 u64 kvbm_registry_entries(struct kvbm_registry *registry);
 u64 kvbm_registry_blocks(struct kvbm_registry *registry);
 u64 kvbm_registry_presence(struct kvbm_registry *registry,
 			   const struct kvbm_hash *hash);
+int kvbm_registry_add_sketch(struct kvbm_registry *registry, u64 capacity);
+void kvbm_registry_touch(struct kvbm_registry *registry,
+			 const struct kvbm_hash *hash);
+u32 kvbm_registry_frequency(struct kvbm_registry *registry,
+			    const struct kvbm_hash *hash);
+
+/**
+ * struct kvbm_attached - attachments that are read
+ * @buf: where to, zeroed
+ * @size: room there
+ * @count: out, attachments written
+ * @written: out, bytes written
+ * @total: out, attachments there are
+ * @needed: out, room that all of them take
+ */
+struct kvbm_attached {
+	char *buf;
+	u32 size;
+	u32 count;
+	u32 written;
+	u32 total;
+	u32 needed;
+};
+
+/**
+ * struct kvbm_charge_ops - who pays for attachments
+ * @charge: may refuse; may sleep
+ * @uncharge: any context, under spinlocks of the engine too
+ */
+struct kvbm_charge_ops {
+	int (*charge)(u64 bytes);
+	void (*uncharge)(u64 bytes);
+};
+
+void kvbm_registry_publish(struct kvbm_registry *registry,
+			   const struct kvbm_charge_ops *charge);
+int kvbm_registry_attach(struct kvbm_registry *registry,
+			 const struct kvbm_hash *hash, u64 type, u32 mode,
+			 const void *data, u32 len);
+int kvbm_registry_read_attached(struct kvbm_registry *registry,
+				const struct kvbm_hash *hash, u64 type,
+				struct kvbm_attached *out);
 
 /* store.c */
 
@@ -63,7 +106,7 @@ u64 kvbm_registry_presence(struct kvbm_registry *registry,
  * @nr_reserved: the first ids are never allocated
  * @duplication: KVBM_DUP_*
  * @policy: KVBM_POLICY_*
- * @policy_args: of the policy; kvbm_store_config_check() fills in defaults
+ * @policy_args: of the policy
  * @aux_size: bytes of aux per block
  * @reset_on_release: default of the flag of the slots
  */
@@ -78,7 +121,9 @@ struct kvbm_store_config {
 	bool reset_on_release;
 };
 
-int kvbm_store_config_check(struct kvbm_store_config *config);
+int kvbm_store_config_check(const struct kvbm_store_config *config);
+int kvbm_store_config_settle(struct kvbm_store_config *config,
+			     const struct kvbm_registry *registry);
 int kvbm_store_alloc(struct kvbm_registry *registry,
 		     const struct kvbm_store_config *config,
 		     struct kvbm_store **out);
@@ -120,6 +165,9 @@ struct kvbm_holding;
  * @free: first unused holding
  * @oldest: holdings in the order in which the blocks were first taken
  * @newest: same, other end
+ * @oldest_since: when the block of @oldest was taken, if there is one; read
+ *	without @lock, as @used and @guards are, by kvbm_holder_sum()
+ * @now: the time at which the call at work takes its guards
  * @holdings: pool of holdings
  * @buckets: index of @holdings by block id; a power of two of them
  * @mask: buckets - 1
@@ -137,6 +185,8 @@ struct kvbm_holder {
 	u32 free;
 	u32 oldest;
 	u32 newest;
+	u32 oldest_since;
+	u32 now;
 	struct kvbm_holding *holdings;
 	u32 *buckets;
 	u32 mask;
@@ -157,7 +207,21 @@ struct kvbm_reclaim {
 	u64 immutable;
 };
 
+/**
+ * struct kvbm_holder_sum - how much a session holds, and for how long
+ * @blocks: distinct blocks
+ * @guards: guards on them
+ * @oldest_ns: since when it holds the block that it has held longest, in steps
+ *	of 17 ms, CLOCK_MONOTONIC; 0 when it holds none
+ */
+struct kvbm_holder_sum {
+	u32 blocks;
+	u64 guards;
+	u64 oldest_ns;
+};
+
 void kvbm_holder_init(struct kvbm_holder *holder, struct kvbm_store *store);
+void kvbm_holder_sum(const struct kvbm_holder *holder, struct kvbm_holder_sum *sum);
 void kvbm_holder_release_all(struct kvbm_holder *holder,
 			     struct kvbm_reclaim *reclaim);
 void kvbm_holder_destroy(struct kvbm_holder *holder);
@@ -225,6 +289,7 @@ enum kvbm_match_mode {
 	KVBM_LOOKUP_PREFIX,	/* stops at the first miss */
 	KVBM_LOOKUP_SCATTERED,	/* an empty token for a miss */
 	KVBM_LOOKUP_SCAN,	/* the same, and for a block found before */
+	KVBM_LOOKUP_SCAN_TOUCH,	/* as a scan, and it is a use of the hashes */
 };
 
 int kvbm_holder_match(struct kvbm_holder *holder, const struct kvbm_hash *hashes,

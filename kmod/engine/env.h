@@ -14,6 +14,8 @@
  *	arithmetic	is_power_of_2 roundup_pow_of_two DIV_ROUND_UP
  *			array_index_nospec
  *	spinlock_t	spin_lock_init spin_lock spin_unlock
+ *	atomic64_t	atomic64_read atomic64_sub atomic64_inc
+ *			atomic64_inc_return atomic64_try_cmpxchg_relaxed
  *	struct mutex	mutex_init mutex_destroy mutex_lock
  *			mutex_lock_killable mutex_unlock
  *	struct kvbm_event	something to wait for, once: kvbm_event_init
@@ -23,8 +25,11 @@
  *	kvbm_alloc()	zeroed memory, aligned to a cache line if that large;
  *			may sleep, may fail
  *	kvbm_free()	may sleep
+ *	kvbm_alloc_small()	zeroed memory, up to 8 KiB; may sleep, may fail
+ *	kvbm_free_small()	for that; does not sleep
  *	kvbm_random()	random bytes for keys
- *	kvbm_clock()	nanoseconds, monotonic; any context
+ *	kvbm_clock()	nanoseconds of CLOCK_MONOTONIC as of the last tick: cheap,
+ *			and some milliseconds behind
  *	kvbm_relax()	a point where the CPU may be given up
  *	kvbm_killed()	true when the caller is being killed
  *	memcpy memset strcmp
@@ -36,6 +41,7 @@
 
 #ifdef __KERNEL__
 
+#include <linux/atomic.h>
 #include <linux/bits.h>
 #include <linux/build_bug.h>
 #include <linux/compiler.h>
@@ -88,6 +94,16 @@ static inline void kvbm_free(void *p)
 	kvfree(p);
 }
 
+static inline void *kvbm_alloc_small(size_t size)
+{
+	return kmalloc(size, KVBM_GFP);
+}
+
+static inline void kvbm_free_small(void *p)
+{
+	kfree(p);
+}
+
 static inline void kvbm_random(void *buf, size_t len)
 {
 	get_random_bytes(buf, len);
@@ -95,7 +111,7 @@ static inline void kvbm_random(void *buf, size_t len)
 
 static inline u64 kvbm_clock(void)
 {
-	return ktime_get_ns();
+	return ktime_get_coarse_ns();
 }
 
 static inline void kvbm_relax(void)

@@ -8,6 +8,11 @@
 
 static const struct kvbm_token no_token;
 
+static bool is_scan(enum kvbm_match_mode mode)
+{
+	return mode == KVBM_LOOKUP_SCAN || mode == KVBM_LOOKUP_SCAN_TOUCH;
+}
+
 /* One hash of a scattered match or scan. Return: whether there is a guard. */
 static bool look_up(struct kvbm_holder *h, const struct kvbm_hash *hash,
 		    enum kvbm_match_mode mode, struct kvbm_token *token)
@@ -18,13 +23,13 @@ static bool look_up(struct kvbm_holder *h, const struct kvbm_hash *hash,
 	*token = no_token;
 	if (id == KVBM_NIL)
 		return false;
-	if (mode == KVBM_LOOKUP_SCAN && !kvbm_holder_scanned(h, id))
+	if (is_scan(mode) && !kvbm_holder_scanned(h, id))
 		return false;
 	if (s->slots[id].state == KVBM_STATE_INACTIVE)
 		h->revived++;
 	kvbm_store_guard(s, id);
 	*token = kvbm_slot_token(s, id);
-	if (mode != KVBM_LOOKUP_SCAN)
+	if (!is_scan(mode))
 		kvbm_holder_add(h, id);
 	return true;
 }
@@ -57,7 +62,7 @@ int kvbm_holder_match_locked(struct kvbm_holder *h,
 	*matched = 0;
 	h->revived = 0;
 	/* Not 0: that is the mark of what no scan found. */
-	if (mode == KVBM_LOOKUP_SCAN && !++h->scan)
+	if (is_scan(mode) && !++h->scan)
 		h->scan = 1;
 	do {
 		end = min_t(u32, count, i + KVBM_CHUNK);
@@ -84,6 +89,39 @@ void kvbm_store_count_match(struct kvbm_store *s, u32 requested, u32 returned)
 	lockdep_assert_held(&s->lock);
 	s->counters.match_hashes_requested += requested;
 	s->counters.match_blocks_returned += returned;
+}
+
+/**
+ * kvbm_store_touch - hashes that a look-up asked for were used
+ * @s: the store
+ * @hashes: the hashes
+ * @tokens: what was found, empty for a miss; NULL if all were found
+ * @count: how many
+ * @mode: of the look-up
+ *
+ * Once for each hit of a match, given twice or not. A scan is a use of what is
+ * present in any store of the registry.
+ *
+ * Context: may sleep.
+ */
+void kvbm_store_touch(struct kvbm_store *s, const struct kvbm_hash *hashes,
+		      const struct kvbm_token *tokens, u32 count,
+		      enum kvbm_match_mode mode)
+{
+	bool used;
+	u32 i;
+
+	if (!kvbm_registry_has_sketch(s->registry) || mode == KVBM_LOOKUP_SCAN)
+		return;
+	for (i = 0; i < count; i++) {
+		used = !tokens || tokens[i].gen;
+		if (!used && mode == KVBM_LOOKUP_SCAN_TOUCH)
+			used = kvbm_registry_presence(s->registry, &hashes[i]);
+		if (used)
+			kvbm_registry_touch(s->registry, &hashes[i]);
+		if (i % KVBM_CHUNK == 0)
+			kvbm_relax();
+	}
 }
 
 /**
@@ -115,13 +153,16 @@ int kvbm_holder_match(struct kvbm_holder *holder, const struct kvbm_hash *hashes
 	if (err)
 		goto unlock;
 	spin_lock(&s->lock);
-	if (mode == KVBM_LOOKUP_SCAN) {
+	if (is_scan(mode)) {
 		s->counters.scan_hashes_requested += count;
 		s->counters.scan_blocks_returned += *matched;
 	} else {
 		kvbm_store_count_match(s, count, *matched);
 	}
 	spin_unlock(&s->lock);
+	/* The guards keep what was found where it is. */
+	kvbm_store_touch(s, hashes, tokens,
+			 mode == KVBM_LOOKUP_PREFIX ? *matched : count, mode);
 unlock:
 	mutex_unlock(&holder->lock);
 	return err;

@@ -44,6 +44,28 @@ static inline u64 kvbm_plh_fragment(const struct kvbm_hash *h)
 	return h->lo & ((1ULL << kvbm_plh_fragment_bits(kvbm_plh_mode(h))) - 1);
 }
 
+/* The sequence hash of the block and its whole prefix: 64 bits. */
+static inline u64 kvbm_plh_current(const struct kvbm_hash *h)
+{
+	u32 bits = kvbm_plh_fragment_bits(kvbm_plh_mode(h));
+
+	return h->hi << (64 - bits) | h->lo >> bits;
+}
+
+/* The mode of a position: the smallest that holds it. */
+static inline u32 kvbm_plh_mode_of(u32 position)
+{
+	return position < 1U << 8 ? 0 : position < 1U << 16 ? 1 : 2;
+}
+
+/* What the children of a block store of it, as their parent fragment. */
+static inline u64 kvbm_plh_own_fragment(const struct kvbm_hash *h)
+{
+	u32 mode = kvbm_plh_mode_of(kvbm_plh_position(h) + 1);
+
+	return kvbm_plh_current(h) & ((1ULL << kvbm_plh_fragment_bits(mode)) - 1);
+}
+
 /**
  * kvbm_plh_valid - whether a chain of blocks can have this hash
  * @h: the hash

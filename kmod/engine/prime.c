@@ -6,10 +6,11 @@
  */
 #include "holder.h"
 
-static void take_all(struct kvbm_store *s, struct kvbm_holder *h)
+static int take_all(struct kvbm_store *s, struct kvbm_holder *h)
 {
 	struct kvbm_hash hash = {};
 	struct kvbm_report report;
+	int err;
 
 	mutex_lock(&s->large);
 	mutex_lock(&h->lock);
@@ -17,10 +18,15 @@ static void take_all(struct kvbm_store *s, struct kvbm_holder *h)
 	/* The stripe of the hash, and below it the pool of entries and the ring. */
 	kvbm_store_report_self(s, &report);
 	kvbm_registry_present(s->registry, s->share.bit, &hash, &report);
-	kvbm_registry_absent(s->registry, s->share.bit, &hash, &report);
 	spin_unlock(&s->lock);
 	mutex_unlock(&h->lock);
 	mutex_unlock(&s->large);
+	err = kvbm_registry_attach(s->registry, &hash, 1, KVBM_ATTACH_UNIQUE, NULL, 0);
+	/* What hangs on a hash goes with it, under all of them. */
+	spin_lock(&s->lock);
+	kvbm_registry_absent(s->registry, s->share.bit, &hash, &report);
+	spin_unlock(&s->lock);
+	return err;
 }
 
 /**
@@ -43,13 +49,13 @@ int kvbm_prime_locks(void)
 	err = kvbm_registry_alloc(1, KVBM_SCHEMA_PLH, &registry);
 	if (err)
 		return err;
-	err = kvbm_store_config_check(&config);
+	err = kvbm_store_config_settle(&config, registry);
 	if (!err)
 		err = kvbm_store_alloc(registry, &config, &store);
 	if (err)
 		goto free_registry;
 	kvbm_holder_init(&holder, store);
-	take_all(store, &holder);
+	err = take_all(store, &holder);
 	kvbm_holder_release_all(&holder, &nothing);
 	kvbm_holder_destroy(&holder);
 	kvbm_store_free(store);

@@ -14,6 +14,9 @@
  */
 #include "registry.h"
 
+#include "attachment.h"
+#include "sketch.h"
+
 /* Entries are found through a directory of chunks, so that shares can go. */
 #define CHUNK_SHIFT	12
 #define CHUNK_SIZE	((u32)BIT(CHUNK_SHIFT))
@@ -22,7 +25,8 @@
 #define MAX_STRIPES	256
 /* Entries handled under one hold of the pool lock. */
 #define BATCH		64
-/* entry->prev of an entry that is not in the pool. */
+/* entry->prev of an entry that is not in the pool, and has attachments or not. */
+#define ATTACHED	(U32_MAX - 2)
 #define NOT_POOLED	(U32_MAX - 1)
 
 /**
@@ -30,8 +34,8 @@
  * @hash: the hash
  * @present: bit per store; 0 when the entry is free
  * @next: next in the bucket; when free, link of the pool
- * @prev: when free, link of the pool; otherwise NOT_POOLED; always under the
- *	pool lock
+ * @prev: when free, link of the pool; otherwise NOT_POOLED or ATTACHED; changes
+ *	under the pool lock, and when in use under the stripe as well
  *
  * In use: protected by the stripe of its bucket. Free: by the pool lock.
  */
@@ -53,6 +57,7 @@ struct kvbm_stripe {
  * @key: secret of @buckets; immutable
  * @schema: KVBM_SCHEMA_*; immutable
  * @capacity: most blocks of all stores together; immutable
+ * @sketch: how often hashes are used, or NULL; immutable
  * @mask: buckets - 1; immutable
  * @stripe_mask: stripes - 1; immutable
  * @buckets: first entry of each; under the stripe of the bucket
@@ -68,11 +73,14 @@ struct kvbm_stripe {
  * @blocks: blocks of all stores
  * @members: bit per store
  * @events: what became present and absent; has its own locks
+ * @attachments: NULL until the first one
+ * @charge: who pays for them, or NULL; immutable once published
  */
 struct kvbm_registry {
 	struct kvbm_key key;
 	u32 schema;
 	u64 capacity;
+	struct kvbm_sketch *sketch;
 	u32 mask;
 	u32 stripe_mask;
 	u32 *buckets;
@@ -87,6 +95,8 @@ struct kvbm_registry {
 	u64 blocks;
 	u64 members;
 	struct kvbm_event_ring events;
+	struct kvbm_attachments *attachments;
+	const struct kvbm_charge_ops *charge;
 };
 
 static struct kvbm_entry *entry_at(const struct kvbm_registry *r, u32 index)
@@ -102,6 +112,17 @@ static u32 bucket_of(const struct kvbm_registry *r, const struct kvbm_hash *hash
 static spinlock_t *stripe_of(const struct kvbm_registry *r, u32 bucket)
 {
 	return &r->stripes[bucket & r->stripe_mask].lock;
+}
+
+static int charge(struct kvbm_registry *r, u64 bytes)
+{
+	return r->charge ? r->charge->charge(bytes) : 0;
+}
+
+static void uncharge(struct kvbm_registry *r, u64 bytes)
+{
+	if (r->charge)
+		r->charge->uncharge(bytes);
 }
 
 /* Chunks of the directory; every store rounds up to whole chunks. */
@@ -164,6 +185,11 @@ int kvbm_registry_alloc(u64 capacity, u32 schema, struct kvbm_registry **out)
 void kvbm_registry_free(struct kvbm_registry *registry)
 {
 	kvbm_event_ring_destroy(&registry->events);
+	if (registry->attachments) {
+		kvbm_attachments_free(registry->attachments);
+		uncharge(registry, kvbm_attachments_bytes(registry->capacity));
+	}
+	kvbm_sketch_free(registry->sketch);
 	kvbm_free(registry->shares);
 	kvbm_free(registry->dir);
 	kvbm_free(registry->stripes);
@@ -175,16 +201,18 @@ void kvbm_registry_free(struct kvbm_registry *registry)
 /**
  * kvbm_registry_bytes - memory that a registry takes by itself
  * @capacity: as for kvbm_registry_alloc()
+ * @sketch_capacity: as for kvbm_registry_add_sketch(), or 0
  *
  * Context: any.
- * Return: bytes.
+ * Return: bytes, without attachments.
  */
-u64 kvbm_registry_bytes(u64 capacity)
+u64 kvbm_registry_bytes(u64 capacity, u64 sketch_capacity)
 {
 	return sizeof(struct kvbm_registry) +
 	       kvbm_bucket_count(capacity) * sizeof(u32) +
 	       MAX_STRIPES * sizeof(struct kvbm_stripe) +
-	       dir_size(capacity) * (sizeof(void *) + sizeof(void *));
+	       dir_size(capacity) * (sizeof(void *) + sizeof(void *)) +
+	       (sketch_capacity ? kvbm_sketch_bytes(sketch_capacity) : 0);
 }
 
 struct kvbm_event_ring *kvbm_registry_events(struct kvbm_registry *registry)
@@ -195,6 +223,53 @@ struct kvbm_event_ring *kvbm_registry_events(struct kvbm_registry *registry)
 u32 kvbm_registry_schema(const struct kvbm_registry *registry)
 {
 	return registry->schema;
+}
+
+/**
+ * kvbm_registry_add_sketch - let a registry count how often hashes are used
+ * @registry: a registry without stores and without a sketch
+ * @capacity: hashes to make it for, 1 to KVBM_MAX_BLOCKS; see
+ *	kvbm_sketch_bytes()
+ *
+ * Context: may sleep.
+ * Return: 0 or -ENOMEM.
+ */
+int kvbm_registry_add_sketch(struct kvbm_registry *registry, u64 capacity)
+{
+	return kvbm_sketch_alloc(capacity, &registry->sketch);
+}
+
+bool kvbm_registry_has_sketch(const struct kvbm_registry *registry)
+{
+	return registry->sketch;
+}
+
+/**
+ * kvbm_registry_touch - a hash was used
+ * @registry: the registry
+ * @hash: the hash
+ *
+ * Context: any; takes no locks.
+ */
+void kvbm_registry_touch(struct kvbm_registry *registry,
+			 const struct kvbm_hash *hash)
+{
+	if (registry->sketch)
+		kvbm_sketch_touch(registry->sketch, hash);
+}
+
+/**
+ * kvbm_registry_frequency - how often a hash was used lately, about
+ * @registry: the registry
+ * @hash: the hash
+ *
+ * Context: any; takes no locks.
+ * Return: 0 to 15; 0 without a sketch.
+ */
+u32 kvbm_registry_frequency(struct kvbm_registry *registry,
+			    const struct kvbm_hash *hash)
+{
+	return registry->sketch ? kvbm_sketch_estimate(registry->sketch, hash) : 0;
 }
 
 /**
@@ -257,6 +332,11 @@ static void pool_del(struct kvbm_registry *r, u32 index)
 	e->prev = NOT_POOLED;
 }
 
+static bool is_pooled(const struct kvbm_entry *e)
+{
+	return e->prev != NOT_POOLED && e->prev != ATTACHED;
+}
+
 static u32 entry_get(struct kvbm_registry *r)
 {
 	u32 index;
@@ -297,6 +377,19 @@ static u32 *find_link(struct kvbm_registry *r, u32 bucket,
 	return link;
 }
 
+/* Context: under the stripe of the hash. */
+static void drop_attached(struct kvbm_registry *r, const struct kvbm_hash *hash)
+{
+	uncharge(r, kvbm_attachments_drop(READ_ONCE(r->attachments), hash));
+}
+
+static void mark_attached(struct kvbm_registry *r, struct kvbm_entry *e)
+{
+	spin_lock(&r->pool_lock);
+	e->prev = ATTACHED;
+	spin_unlock(&r->pool_lock);
+}
+
 /**
  * kvbm_registry_present - a hash became present in a store
  * @registry: the registry
@@ -326,6 +419,8 @@ void kvbm_registry_present(struct kvbm_registry *registry, u32 bit,
 		e->present = 0;
 		e->next = KVBM_NIL;
 		*link = index;
+		/* The first registration is a use; those after it are not. */
+		kvbm_registry_touch(registry, hash);
 	}
 	e = entry_at(registry, *link);
 	if (report)
@@ -362,6 +457,8 @@ void kvbm_registry_absent(struct kvbm_registry *registry, u32 bit,
 	if (report)
 		kvbm_event_removed(&registry->events, report, hash, e->present);
 	if (!e->present) {
+		if (e->prev == ATTACHED)
+			drop_attached(registry, hash);
 		*link = e->next;
 		entry_put(registry, index);
 	}
@@ -390,6 +487,142 @@ u64 kvbm_registry_presence(struct kvbm_registry *registry,
 		present = entry_at(registry, *link)->present;
 	spin_unlock(stripe_of(registry, bucket));
 	return present;
+}
+
+/**
+ * kvbm_registry_publish - what a registry shall know before it is used
+ * @registry: the registry
+ * @charge: who pays for attachments; NULL when nobody counts
+ *
+ * Context: any; nobody else knows the registry yet.
+ */
+void kvbm_registry_publish(struct kvbm_registry *registry,
+			   const struct kvbm_charge_ops *charge)
+{
+	registry->charge = charge;
+}
+
+/* The table of attachments, made by the first who needs it. */
+static int get_attachments(struct kvbm_registry *r, struct kvbm_attachments **out)
+{
+	struct kvbm_attachments *mine;
+	u64 bytes = kvbm_attachments_bytes(r->capacity);
+	int err;
+
+	spin_lock(&r->pool_lock);
+	*out = r->attachments;
+	spin_unlock(&r->pool_lock);
+	if (*out)
+		return 0;
+	err = charge(r, bytes);
+	if (err)
+		return err;
+	err = kvbm_attachments_alloc(r->capacity, &mine);
+	if (err) {
+		uncharge(r, bytes);
+		return err;
+	}
+	spin_lock(&r->pool_lock);
+	*out = r->attachments;
+	if (!*out) {
+		WRITE_ONCE(r->attachments, mine);
+		*out = mine;
+		mine = NULL;
+	}
+	spin_unlock(&r->pool_lock);
+	if (mine) {
+		kvbm_attachments_free(mine);
+		uncharge(r, bytes);
+	}
+	return 0;
+}
+
+/**
+ * kvbm_registry_attach - hang something on a hash
+ * @registry: the registry
+ * @hash: present in at least one store; with its last presence the attachment
+ *	goes
+ * @type: chosen by users, not 0
+ * @mode: KVBM_ATTACH_*
+ * @data: copied
+ * @len: up to KVBM_MAX_ATTACHMENT
+ *
+ * Context: may sleep.
+ * Return: 0, -ENOENT (present nowhere), -EPROTOTYPE (the type is used in the
+ * other mode there), -ENOSPC (KVBM_MAX_ATTACHMENTS are there), -ENOMEM, or what
+ * the charge was refused with.
+ */
+int kvbm_registry_attach(struct kvbm_registry *registry,
+			 const struct kvbm_hash *hash, u64 type, u32 mode,
+			 const void *data, u32 len)
+{
+	u32 bucket = bucket_of(registry, hash);
+	struct kvbm_attachments *attachments;
+	struct kvbm_blob *blob;
+	u64 bytes = kvbm_blob_bytes(len);
+	u32 *link;
+	int err;
+
+	err = get_attachments(registry, &attachments);
+	if (err)
+		return err;
+	err = charge(registry, bytes);
+	if (err)
+		return err;
+	blob = kvbm_blob_new(type, mode, data, len);
+	if (!blob) {
+		uncharge(registry, bytes);
+		return -ENOMEM;
+	}
+	spin_lock(stripe_of(registry, bucket));
+	link = find_link(registry, bucket, hash);
+	err = -ENOENT;
+	if (*link != KVBM_NIL) {
+		err = kvbm_attachments_add(attachments, hash, &blob);
+		if (!err)
+			mark_attached(registry, entry_at(registry, *link));
+	}
+	spin_unlock(stripe_of(registry, bucket));
+	/* Ours that was not taken, or what it replaced. */
+	if (blob) {
+		uncharge(registry, kvbm_blob_size(blob));
+		kvbm_blob_free(blob);
+	}
+	return err;
+}
+
+/**
+ * kvbm_registry_read_attached - what hangs on a hash
+ * @registry: the registry
+ * @hash: the hash
+ * @type: only this one; 0 is all
+ * @out: where to; its counts are set
+ *
+ * Context: any.
+ * Return: 0, or -ENOENT: present nowhere.
+ */
+int kvbm_registry_read_attached(struct kvbm_registry *registry,
+				const struct kvbm_hash *hash, u64 type,
+				struct kvbm_attached *out)
+{
+	u32 bucket = bucket_of(registry, hash);
+	u32 *link;
+	int err = -ENOENT;
+
+	out->count = 0;
+	out->written = 0;
+	out->total = 0;
+	out->needed = 0;
+	spin_lock(stripe_of(registry, bucket));
+	link = find_link(registry, bucket, hash);
+	if (*link != KVBM_NIL) {
+		err = 0;
+		if (entry_at(registry, *link)->prev == ATTACHED)
+			kvbm_attachments_read(READ_ONCE(registry->attachments),
+					      hash, type, out);
+	}
+	spin_unlock(stripe_of(registry, bucket));
+	return err;
 }
 
 /* Memory that a store of @count slots brings along. */
@@ -447,7 +680,7 @@ static void pool_del_share(struct kvbm_registry *r, struct kvbm_share *share)
 	while (i < share->count) {
 		spin_lock(&r->pool_lock);
 		for (batch = 0; i < share->count && batch < BATCH; batch++, i++)
-			if (share->entries[i].prev != NOT_POOLED)
+			if (is_pooled(&share->entries[i]))
 				pool_del(r, share_index(share, i));
 		spin_unlock(&r->pool_lock);
 		kvbm_relax();
@@ -543,6 +776,8 @@ static void move_entry(struct kvbm_registry *r, u32 index)
 			to->hash = e->hash;
 			to->present = e->present;
 			to->next = e->next;
+			if (e->prev == ATTACHED)
+				mark_attached(r, to);
 			*link = other;
 			entry_put(r, index);
 		}

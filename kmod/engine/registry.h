@@ -40,6 +40,7 @@ void kvbm_registry_absent(struct kvbm_registry *registry, u32 bit,
 			  const struct kvbm_hash *hash,
 			  const struct kvbm_report *report);
 u32 kvbm_registry_schema(const struct kvbm_registry *registry);
+bool kvbm_registry_has_sketch(const struct kvbm_registry *registry);
 u64 kvbm_share_bytes(u32 count);
 
 #endif /* KVBM_ENGINE_REGISTRY_H */

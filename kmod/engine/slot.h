@@ -26,10 +26,12 @@
  * @prev: link in the pool that the slot is in: reset or inactive
  * @next: same
  * @primary: Duplicate: the slot that it keeps alive
- * @node: the policy's own; survives as long as the slot is Inactive
+ * @parent: Inactive: the policy's own
+ * @node: Inactive: the policy's own
  * @state: KVBM_STATE_*
  * @flags: KVBM_SLOT_*
- * @pad: up to one cache line
+ * @pad: 0
+ * @order: Inactive: the policy's own
  *
  * All protected by the lock of the store, with one exception: @gen and @state
  * do not change under a session that holds the block and its own mutex, which
@@ -43,11 +45,15 @@ struct kvbm_slot {
 	u32 chain;
 	u32 prev;
 	u32 next;
-	u32 primary;
+	union {
+		u32 primary;
+		u32 parent;
+	};
 	u32 node;
 	u8 state;
 	u8 flags;
-	u8 pad[14];
+	u8 pad[6];
+	u64 order;
 };
 
 static_assert(sizeof(struct kvbm_slot) == 64);

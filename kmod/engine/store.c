@@ -49,11 +49,6 @@ static u8 default_flags(const struct kvbm_store *s)
 	return s->config.reset_on_release ? KVBM_SLOT_RESET_ON_RELEASE : 0;
 }
 
-static u32 *bucket_of(struct kvbm_store *s, const struct kvbm_hash *hash)
-{
-	return &s->buckets[kvbm_key_hash(&s->key, hash) & s->mask];
-}
-
 /* The block in an event, if there shall be one. */
 static const struct kvbm_report *report_of(const struct kvbm_store *s, u32 id,
 					   struct kvbm_report *report)
@@ -65,10 +60,12 @@ static const struct kvbm_report *report_of(const struct kvbm_store *s, u32 id,
 	return report;
 }
 
-static void index_insert(struct kvbm_store *s, u32 id)
+/* Return: the hash of the hash, for who needs it next. */
+static u32 index_insert(struct kvbm_store *s, u32 id)
 {
 	struct kvbm_slot *slot = &s->slots[id];
-	u32 *bucket = bucket_of(s, &slot->hash);
+	u32 key = kvbm_key_hash(&s->key, &slot->hash);
+	u32 *bucket = &s->buckets[key & s->mask];
 	struct kvbm_report report;
 
 	lockdep_assert_held(&s->lock);
@@ -76,12 +73,15 @@ static void index_insert(struct kvbm_store *s, u32 id)
 	*bucket = id;
 	kvbm_registry_present(s->registry, s->share.bit, &slot->hash,
 			      report_of(s, id, &report));
+	return key;
 }
 
-static void index_remove(struct kvbm_store *s, u32 id)
+/* Return: as index_insert(). */
+static u32 index_remove(struct kvbm_store *s, u32 id)
 {
 	struct kvbm_slot *slot = &s->slots[id];
-	u32 *link = bucket_of(s, &slot->hash);
+	u32 key = kvbm_key_hash(&s->key, &slot->hash);
+	u32 *link = &s->buckets[key & s->mask];
 	struct kvbm_report report;
 
 	lockdep_assert_held(&s->lock);
@@ -90,6 +90,7 @@ static void index_remove(struct kvbm_store *s, u32 id)
 	*link = slot->chain;
 	kvbm_registry_absent(s->registry, s->share.bit, &slot->hash,
 			     report_of(s, id, &report));
+	return key;
 }
 
 static void to_reset(struct kvbm_store *s, u32 id)
@@ -192,7 +193,7 @@ void kvbm_store_unguard(struct kvbm_store *s, u32 id, u64 guards,
  */
 void kvbm_store_take(struct kvbm_store *s, u32 count, struct kvbm_allocation *a)
 {
-	u32 i, id;
+	u32 i, id, key;
 
 	lockdep_assert_held(&s->lock);
 	for (i = 0; i < count; i++) {
@@ -205,7 +206,8 @@ void kvbm_store_take(struct kvbm_store *s, u32 count, struct kvbm_allocation *a)
 		}
 		id = s->evictor->ops->next(s->evictor);
 		kvbm_evictor_remove(s->evictor, id);
-		index_remove(s, id);
+		key = index_remove(s, id);
+		kvbm_regret_evicted(&s->regret, key, &s->slots[id].hash, &s->counters);
 		if (a->evicted)
 			a->evicted[a->nr_evicted] = s->slots[id].hash;
 		to_mutable(s, id);
@@ -263,13 +265,14 @@ void kvbm_store_drain_one(struct kvbm_store *s)
 u32 kvbm_store_register(struct kvbm_store *s, u32 id, u8 *kind)
 {
 	struct kvbm_slot *slot = &s->slots[id];
-	u32 present = kvbm_store_lookup(s, &slot->hash);
+	u32 present = kvbm_store_lookup(s, &slot->hash), key;
 
 	lockdep_assert_held(&s->lock);
 	s->counters.inflight_immutable++;
 	if (present == KVBM_NIL) {
 		set_state(s, slot, KVBM_STATE_PRIMARY);
-		index_insert(s, id);
+		key = index_insert(s, id);
+		kvbm_regret_registered(&s->regret, key, &slot->hash, &s->counters);
 		*kind = KVBM_REGISTERED_NEW;
 		return id;
 	}
@@ -289,15 +292,16 @@ u32 kvbm_store_register(struct kvbm_store *s, u32 id, u8 *kind)
 }
 
 /**
- * kvbm_store_config_check - validate, and fill defaults in
- * @config: as a user gave it
+ * kvbm_store_config_check - validate what a user gave
+ * @config: the configuration
  *
  * Context: any.
- * Return: 0, -EINVAL, or -EOPNOTSUPP for what is not built.
+ * Return: 0 or -EINVAL.
  */
-int kvbm_store_config_check(struct kvbm_store_config *config)
+int kvbm_store_config_check(const struct kvbm_store_config *config)
 {
 	const struct kvbm_eviction_ops *ops;
+	u32 args[ARRAY_SIZE(config->policy_args)];
 
 	if (!config->block_count || config->block_count > KVBM_MAX_BLOCKS ||
 	    !is_power_of_2(config->block_size) ||
@@ -307,11 +311,34 @@ int kvbm_store_config_check(struct kvbm_store_config *config)
 	    config->policy > KVBM_POLICY_LINEAGE_FIFO ||
 	    config->aux_size > KVBM_MAX_AUX)
 		return -EINVAL;
+	memcpy(args, config->policy_args, sizeof(args));
 	ops = kvbm_eviction_find(config->policy);
-	if (!ops)
-		return -EOPNOTSUPP;
+	return ops ? ops->check_args(args) : kvbm_eviction_no_args(args);
+}
+
+/**
+ * kvbm_store_config_settle - fill defaults in, and see that the registry fits
+ * @config: passed kvbm_store_config_check()
+ * @registry: that the store is to join
+ *
+ * Context: any.
+ * Return: 0, or -ENODATA: the policy needs lineage in the hashes, or a
+ * frequency sketch, and the registry was made without.
+ */
+int kvbm_store_config_settle(struct kvbm_store_config *config,
+			     const struct kvbm_registry *registry)
+{
+	u32 schema = kvbm_registry_schema(registry);
+	const struct kvbm_eviction_ops *ops;
+
 	if (config->policy == KVBM_POLICY_DEFAULT)
-		config->policy = KVBM_EVICTION_DEFAULT;
+		config->policy = kvbm_eviction_default(schema);
+	ops = kvbm_eviction_find(config->policy);
+	if (ops->needs & KVBM_EVICTION_NEEDS_LINEAGE && schema != KVBM_SCHEMA_PLH)
+		return -ENODATA;
+	if (ops->needs & KVBM_EVICTION_NEEDS_SKETCH &&
+	    !kvbm_registry_has_sketch(registry))
+		return -ENODATA;
 	return ops->check_args(config->policy_args);
 }
 
@@ -338,11 +365,18 @@ static int setup_slots(struct kvbm_store *s)
 	return 0;
 }
 
+static u32 frequency(void *arg, const struct kvbm_hash *hash)
+{
+	return kvbm_registry_frequency(arg, hash);
+}
+
 static int setup_evictor(struct kvbm_store *s)
 {
 	struct kvbm_eviction_config config = {
 		.slots = s->slots,
 		.block_count = s->config.block_count,
+		.frequency = frequency,
+		.frequency_arg = s->registry,
 	};
 	const struct kvbm_eviction_ops *ops = kvbm_eviction_find(s->config.policy);
 	int err;
@@ -360,7 +394,7 @@ static int setup_evictor(struct kvbm_store *s)
 /**
  * kvbm_store_alloc - make a store, with all the memory it will ever need
  * @registry: the registry that it joins
- * @config: passed kvbm_store_config_check()
+ * @config: passed kvbm_store_config_check() and kvbm_store_config_settle()
  * @out: the store
  *
  * Context: may sleep.
@@ -404,12 +438,18 @@ int kvbm_store_alloc(struct kvbm_registry *registry,
 	err = setup_slots(s);
 	if (err)
 		goto err_free_aux;
-	err = setup_evictor(s);
+	err = kvbm_regret_init(&s->regret, config->block_count);
 	if (err)
 		goto err_free_aux;
+	s->counters.regret_sample = kvbm_regret_sample(&s->regret);
+	err = setup_evictor(s);
+	if (err)
+		goto err_free_regret;
 	*out = s;
 	return 0;
 
+err_free_regret:
+	kvbm_regret_destroy(&s->regret);
 err_free_aux:
 	kvbm_free(s->aux);
 err_free_buckets:
@@ -449,6 +489,7 @@ void kvbm_store_free(struct kvbm_store *store)
 	}
 	kvbm_registry_leave(store->registry, &store->share);
 	store->evictor->ops->destroy(store->evictor);
+	kvbm_regret_destroy(&store->regret);
 	kvbm_free(store->aux);
 	kvbm_free(store->buckets);
 	kvbm_free(store->slots);
@@ -458,10 +499,10 @@ void kvbm_store_free(struct kvbm_store *store)
 
 /**
  * kvbm_store_bytes - memory that a store takes
- * @config: of the store
+ * @config: of the store, settled
  *
  * Context: any.
- * Return: bytes, without what the policy allocates.
+ * Return: bytes.
  */
 u64 kvbm_store_bytes(const struct kvbm_store_config *config)
 {
@@ -469,7 +510,9 @@ u64 kvbm_store_bytes(const struct kvbm_store_config *config)
 
 	return sizeof(struct kvbm_store) + count * sizeof(struct kvbm_slot) +
 	       kvbm_bucket_count(count) * sizeof(u32) +
-	       count * config->aux_size + kvbm_share_bytes(count);
+	       count * config->aux_size + kvbm_share_bytes(count) +
+	       kvbm_eviction_find(config->policy)->bytes(count) +
+	       kvbm_regret_bytes(count);
 }
 
 /**
@@ -616,6 +659,7 @@ void kvbm_store_note_reclaim(struct kvbm_store *store,
 	c->reclaimed_immutable += reclaim->immutable;
 	c->reclaim_last_ns = took_ns;
 	c->reclaim_max_ns = max(c->reclaim_max_ns, took_ns);
+	c->reclaim_total_ns += took_ns;
 	c->reclaim_end_ns = end_ns;
 	spin_unlock(&store->lock);
 }

@@ -7,6 +7,7 @@
 
 #include "engine.h"
 #include "registry.h"
+#include "regret.h"
 #include "slot.h"
 
 /**
@@ -18,11 +19,12 @@
  * @revived: Inactive blocks that the call matched, and gave back to wait
  * @granted: blocks promised to it
  * @ticket: its place in the order of arrival; 0 until it first queues
+ * @waited_ns: how long, and not counted yet; the caller's own
  * @queued: is in the queue
  * @err: why it waits in vain
  * @event: signalled when it left the queue by the hand of another
  *
- * All but @event under the lock of the store.
+ * All but @event and @waited_ns under the lock of the store.
  */
 struct kvbm_waiter {
 	struct kvbm_waiter *prev;
@@ -32,6 +34,7 @@ struct kvbm_waiter {
 	u32 revived;
 	u32 granted;
 	u64 ticket;
+	u64 waited_ns;
 	bool queued;
 	int err;
 	struct kvbm_event event;
@@ -68,6 +71,7 @@ struct kvbm_waiter {
  * @last_ticket: given to a waiter
  * @notified: counters.freed when @notify was last called
  * @counters: all but the gauges that are derived when they are read
+ * @regret: evictions that may turn out to be regretted
  */
 struct kvbm_store {
 	struct kvbm_store_config config;
@@ -95,6 +99,7 @@ struct kvbm_store {
 	u64 last_ticket;
 	u64 notified;
 	struct kvbm_counters counters;
+	struct kvbm_regret regret;
 };
 
 static inline struct kvbm_token kvbm_slot_token(const struct kvbm_store *s, u32 id)
@@ -141,6 +146,9 @@ void kvbm_store_cancel_waiters(struct kvbm_store *s,
 			       const struct kvbm_holder *holder, int err);
 
 int kvbm_store_check_alive(struct kvbm_store *s);
+void kvbm_store_touch(struct kvbm_store *s, const struct kvbm_hash *hashes,
+		      const struct kvbm_token *tokens, u32 count,
+		      enum kvbm_match_mode mode);
 
 /* report.c: each under the lock of the store. */
 void kvbm_store_report_self(const struct kvbm_store *s, struct kvbm_report *report);

@@ -105,6 +105,37 @@ static inline void spin_unlock(spinlock_t *lock)
 	__atomic_clear(&lock->locked, __ATOMIC_RELEASE);
 }
 
+/* Ordering is as weak as in the kernel: relaxed, but for what returns a value. */
+typedef struct {
+	s64 v;
+} atomic64_t;
+
+static inline s64 atomic64_read(const atomic64_t *a)
+{
+	return __atomic_load_n(&a->v, __ATOMIC_RELAXED);
+}
+
+static inline void atomic64_sub(s64 n, atomic64_t *a)
+{
+	__atomic_fetch_sub(&a->v, n, __ATOMIC_RELAXED);
+}
+
+static inline void atomic64_inc(atomic64_t *a)
+{
+	__atomic_fetch_add(&a->v, 1, __ATOMIC_RELAXED);
+}
+
+static inline s64 atomic64_inc_return(atomic64_t *a)
+{
+	return __atomic_add_fetch(&a->v, 1, __ATOMIC_SEQ_CST);
+}
+
+static inline bool atomic64_try_cmpxchg_relaxed(atomic64_t *a, s64 *old, s64 new_value)
+{
+	return __atomic_compare_exchange_n(&a->v, old, new_value, false,
+					   __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+}
+
 struct mutex {
 	pthread_mutex_t m;
 	char locked;
@@ -162,6 +193,16 @@ void *kvbm_alloc(size_t n, size_t size);
 void kvbm_free(void *p);
 void kvbm_random(void *buf, size_t len);
 u64 kvbm_clock(void);
+
+static inline void *kvbm_alloc_small(size_t size)
+{
+	return kvbm_alloc(1, size);
+}
+
+static inline void kvbm_free_small(void *p)
+{
+	kvbm_free(p);
+}
 
 /*
  * Tests step in where others could: the hook is called where no spinlock is

@@ -413,11 +413,6 @@ static void config_is_checked(void)
 						     .block_size = size };
 		EXPECT_EQ(kvbm_store_config_check(&config), 0);
 	}
-	/* The default policy gets its real name. */
-	config = config_of(1);
-	config.policy = KVBM_POLICY_DEFAULT;
-	EXPECT_EQ(kvbm_store_config_check(&config), 0);
-	EXPECT(config.policy != KVBM_POLICY_DEFAULT);
 }
 
 static const struct tap_test tests[] = {

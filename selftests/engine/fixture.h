@@ -56,6 +56,7 @@ static inline struct kvbm_store *store_of(struct kvbm_registry *registry,
 	struct kvbm_store *store;
 
 	ASSERT_EQ(kvbm_store_config_check(&config), 0);
+	ASSERT_EQ(kvbm_store_config_settle(&config, registry), 0);
 	ASSERT_EQ(kvbm_store_alloc(registry, &config, &store), 0);
 	return store;
 }

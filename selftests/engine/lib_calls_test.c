@@ -566,6 +566,7 @@ static void presence(void)
 	set_up(&f, 8);
 	hashes_of(0, 5, h);
 	kvbm_manager_attr_init(&attr, f.registry, "n", 4);
+	attr.policy = KVBM_POLICY_LRU;
 	ASSERT_EQ(kvbm_create_manager(f.kvbm, &attr, &id), 0);
 	ASSERT_EQ(kvbm_bind(f.kvbm, id, 0, &other), 0);
 	/* The first has 0 1 2, the second 2 3; nobody has 4. */

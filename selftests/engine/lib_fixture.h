@@ -65,6 +65,8 @@ static inline void set_up_with(struct fixture *f, uint32_t blocks,
 	ra.capacity = 2 * blocks;
 	ASSERT_EQ(kvbm_create_registry(f->kvbm, &ra, &f->registry), 0);
 	kvbm_manager_attr_init(&ma, f->registry, "m", blocks);
+	/* Tests of policies ask for theirs; to the others the simplest will do. */
+	ma.policy = KVBM_POLICY_LRU;
 	ma.block_size = BLOCK_SIZE;
 	if (change)
 		change(&ma);

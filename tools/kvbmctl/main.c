@@ -21,6 +21,10 @@ static const struct {
 	{ "check", NULL, ctl_check },
 	{ "info", NULL, ctl_info },
 	{ "monitor", NULL, ctl_monitor },
+	{ "top", NULL, ctl_top },
+	{ "holders", NULL, ctl_holders },
+	{ "dump", NULL, ctl_dump },
+	{ "gc", NULL, ctl_gc },
 };
 
 struct main_input {
@@ -64,6 +68,10 @@ static const struct argp argp = {
 	       "  destroy REGISTRY | REGISTRY:MANAGER\n"
 	       "  stat REGISTRY:MANAGER\n"
 	       "  check REGISTRY:MANAGER\n"
+	       "  dump REGISTRY:MANAGER\n"
+	       "  holders [REGISTRY | REGISTRY:MANAGER]\n"
+	       "  top [REGISTRY | REGISTRY:MANAGER]\n"
+	       "  gc [REGISTRY | REGISTRY:MANAGER]\n"
 	       "  info\n"
 	       "  monitor REGISTRY\n"
 	       "\n"

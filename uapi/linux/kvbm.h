@@ -48,9 +48,12 @@
  * EINTR      a signal came before anything was done
  * EINVAL     a value is out of range, a reserved field or an unknown flag set
  * EISCONN    the file is bound already
- * ENOENT     no such registry or manager
+ * ENODATA    the policy needs what the registry was made without: lineage in
+ *            its hashes, or a frequency sketch
+ * ENOENT     no such registry or manager; the hash is present nowhere
  * ENOMEM     not enough kernel memory
- * ENOSPC     not enough free and inactive blocks; or no room in the registry
+ * ENOSPC     not enough free and inactive blocks; or no room in the registry, or
+ *            for one more attachment
  * ENOTCONN   the file is not bound to a manager
  * ENOTTY     no such ioctl in this module
  * ENXIO      this session does not hold (so many) guards on that block
@@ -58,6 +61,7 @@
  * EOVERFLOW  a bounded count would overflow
  * EOWNERDEAD the process that owned this session is gone
  * EPERM      only the owner or CAP_SYS_ADMIN may
+ * EPROTOTYPE attachments of this type have the other mode at that hash
  * ESHUTDOWN  the manager was destroyed
  * ESTALE     the token is of an earlier tenant of that slot
  * ETIMEDOUT  the deadline passed
@@ -73,6 +77,9 @@ enum {
 	KVBM_CMD_REGISTRY_QUERY = 0x02,
 	KVBM_CMD_REGISTRY_LIST = 0x03,
 	KVBM_CMD_REGISTRY_DESTROY = 0x04,
+	KVBM_CMD_ATTACH = 0x05,
+	KVBM_CMD_ATTACHMENTS = 0x06,
+	KVBM_CMD_FREQUENCY = 0x07,
 	KVBM_CMD_MANAGER_CREATE = 0x08,
 	KVBM_CMD_MANAGER_QUERY = 0x09,
 	KVBM_CMD_MANAGER_LIST = 0x0a,
@@ -85,6 +92,7 @@ enum {
 	KVBM_CMD_SESSION_OPEN = 0x11,
 	KVBM_CMD_EVENTS_OPEN = 0x12,
 	KVBM_CMD_EVENTS_DUMP = 0x13,
+	KVBM_CMD_MANAGER_SESSIONS = 0x15,
 	/* a bound file: a session */
 	KVBM_CMD_ALLOCATE = 0x20,
 	KVBM_CMD_ACQUIRE = 0x21,
@@ -109,6 +117,9 @@ enum {
 #define KVBM_REGISTRY_QUERY	KVBM_IOC(REGISTRY_QUERY)
 #define KVBM_REGISTRY_LIST	KVBM_IOC(REGISTRY_LIST)
 #define KVBM_REGISTRY_DESTROY	KVBM_IOC(REGISTRY_DESTROY)
+#define KVBM_ATTACH		KVBM_IOC(ATTACH)
+#define KVBM_ATTACHMENTS	KVBM_IOC(ATTACHMENTS)
+#define KVBM_FREQUENCY		KVBM_IOC(FREQUENCY)
 #define KVBM_MANAGER_CREATE	KVBM_IOC(MANAGER_CREATE)
 #define KVBM_MANAGER_QUERY	KVBM_IOC(MANAGER_QUERY)
 #define KVBM_MANAGER_LIST	KVBM_IOC(MANAGER_LIST)
@@ -121,6 +132,7 @@ enum {
 #define KVBM_SESSION_OPEN	KVBM_IOC(SESSION_OPEN)
 #define KVBM_EVENTS_OPEN	KVBM_IOC(EVENTS_OPEN)
 #define KVBM_EVENTS_DUMP	KVBM_IOC(EVENTS_DUMP)
+#define KVBM_MANAGER_SESSIONS	KVBM_IOC(MANAGER_SESSIONS)
 #define KVBM_ALLOCATE		KVBM_IOC(ALLOCATE)
 #define KVBM_ACQUIRE		KVBM_IOC(ACQUIRE)
 #define KVBM_STAGE		KVBM_IOC(STAGE)
@@ -197,6 +209,9 @@ struct kvbm_info {
  * @capacity: most blocks that the managers of this registry may have together,
  *	1 to KVBM_MAX_BLOCKS; 4 to 8 bytes of kernel memory each
  * @out_id: never used twice while the module is loaded
+ * @sketch_capacity: hashes that the frequency sketch is made for, two bytes
+ *	each, 0 to KVBM_MAX_BLOCKS; 0 for no sketch. kvbm-logical's presets are
+ *	2^18, 2^21 and 2^24. Needed by KVBM_POLICY_MULTI_LRU
  *
  * Errors: EEXIST, EINVAL, ENOMEM, EOPNOTSUPP, EPERM, EDQUOT (module limit).
  */
@@ -212,6 +227,7 @@ struct kvbm_registry_create {
 	__u32 reserved;
 	__aligned_u64 capacity;
 	__aligned_u64 out_id;
+	__aligned_u64 sketch_capacity;
 };
 
 /**
@@ -229,6 +245,7 @@ struct kvbm_registry_create {
  * @out_capacity: as created
  * @out_blocks: blocks of all its managers
  * @out_entries: distinct hashes present in at least one of its managers
+ * @out_sketch_capacity: as created
  * @out_events: its events
  *
  * Rights: none. Errors: ENOENT, EINVAL.
@@ -247,6 +264,7 @@ struct kvbm_registry_query {
 	__aligned_u64 out_capacity;
 	__aligned_u64 out_blocks;
 	__aligned_u64 out_entries;
+	__aligned_u64 out_sketch_capacity;
 	struct kvbm_event_stats out_events;
 };
 
@@ -308,9 +326,10 @@ struct kvbm_destroy {
  * @nr_reserved: the first ids are withheld: never allocated, not available;
  *	less than @block_count
  * @duplication: KVBM_DUP_*
- * @policy: KVBM_POLICY_*
- * @policy_args: thresholds of KVBM_POLICY_MULTI_LRU; 0 for its defaults, and
- *	for the other policies
+ * @policy: KVBM_POLICY_*; the default is lineage by tick, and LRU where hashes
+ *	have no lineage
+ * @policy_args: the three thresholds of KVBM_POLICY_MULTI_LRU, ascending, 1 to
+ *	15; 0 for its defaults 3, 8, 15, and for the other policies
  * @aux_size: bytes of aux per block, 0 to KVBM_MAX_AUX
  * @mode: permission bits, of KVBM_MODE_MASK
  * @uid: owner, as for registries
@@ -332,7 +351,8 @@ struct kvbm_destroy {
  *
  * Rights: write on the registry. Errors: EACCES, EEXIST, EINVAL, EINTR (fatal
  * signal), ENOENT, ENOMEM, ENOSPC (capacity of the registry), EDQUOT (module
- * limit), EISCONN, EOPNOTSUPP (a policy or a NUMA node not built), EPERM.
+ * limit), EISCONN, ENODATA (what the policy needs of the registry), EOPNOTSUPP
+ * (a NUMA node), EPERM.
  */
 struct kvbm_manager_create {
 	__u32 size;
@@ -707,7 +727,7 @@ struct kvbm_match {
 #define KVBM_MATCH_SCAN		(1U << 1)
 /* Only the length of the prefix: no guards, no counters, nothing touched. */
 #define KVBM_MATCH_PROBE	(1U << 2)
-/* With SCAN: count as a use. */
+/* With SCAN: count a use of every hash that is present in the registry. */
 #define KVBM_MATCH_TOUCH	(1U << 3)
 
 /**
@@ -900,6 +920,93 @@ struct kvbm_presence {
 };
 
 /**
+ * struct kvbm_attach - ioctl(KVBM_ATTACH)
+ * @size: sizeof(struct kvbm_attach)
+ * @flags: must be 0
+ * @registry: the registry; 0 for that of the manager the file is bound to
+ * @hash: present in at least one manager of the registry
+ * @type: says what @data is; chosen by users, not 0
+ * @data: @len bytes
+ * @len: 0 to KVBM_MAX_ATTACHMENT
+ * @mode: KVBM_ATTACH_*
+ *
+ * Hangs data on a hash, for everybody who may read the registry, until the hash
+ * is present nowhere any more. A unique one replaces that of the same type; of
+ * the others there can be many, up to KVBM_MAX_ATTACHMENTS of all types.
+ *
+ * Rights: write on the registry. Errors: EACCES, EDQUOT (module limit), EFAULT,
+ * ENOENT (registry, or the hash), ENOMEM, ENOSPC, ENOTCONN, EPROTOTYPE.
+ */
+struct kvbm_attach {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 registry;
+	struct kvbm_hash hash;
+	__aligned_u64 type;
+	__aligned_u64 data;
+	__u32 len;
+	__u32 mode;
+};
+
+/**
+ * struct kvbm_attachments - ioctl(KVBM_ATTACHMENTS)
+ * @size: sizeof(struct kvbm_attachments)
+ * @flags: must be 0
+ * @registry: the registry; 0 for that of the manager the file is bound to
+ * @hash: present in at least one manager of the registry
+ * @type: only attachments of this type; 0 for all
+ * @buf: out, each a struct kvbm_attachment and its data, in KVBM_ATTACHMENT_ROOM
+ *	bytes, in the order in which they were attached
+ * @buf_size: room at @buf, in bytes; 65,792 is enough for any
+ * @out_count: attachments written; whole ones only
+ * @out_total: attachments there are
+ * @out_needed: room that all of them take
+ *
+ * Rights: read on the registry. Errors: EACCES, EFAULT, ENOENT (registry, or the
+ * hash), ENOMEM, ENOTCONN.
+ */
+struct kvbm_attachments {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 registry;
+	struct kvbm_hash hash;
+	__aligned_u64 type;
+	__aligned_u64 buf;
+	__u32 buf_size;
+	__u32 out_count;
+	__u32 out_total;
+	__u32 out_needed;
+};
+
+/**
+ * struct kvbm_frequency - ioctl(KVBM_FREQUENCY)
+ * @size: sizeof(struct kvbm_frequency)
+ * @flags: KVBM_FREQUENCY_TOUCH, or 0
+ * @registry: the registry; 0 for that of the manager the file is bound to
+ * @hashes: array of @count struct kvbm_hash, present or not
+ * @out_counts: out, array of @count bytes: about how often each was used
+ *	lately, 0 to 15; after the touch, if there is one
+ * @count: hashes, 0 to KVBM_MAX_BATCH
+ * @reserved: must be 0
+ *
+ * Without a sketch in the registry all counts are 0.
+ *
+ * Rights: read on the registry, to touch: write. Errors: EACCES, EFAULT, ENOENT,
+ * ENOMEM, ENOTCONN.
+ */
+struct kvbm_frequency {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 registry;
+	__aligned_u64 hashes;
+	__aligned_u64 out_counts;
+	__u32 count;
+	__u32 reserved;
+};
+
+#define KVBM_FREQUENCY_TOUCH	(1U << 0)	/* each is used once more */
+
+/**
  * struct kvbm_manager_dump - ioctl(KVBM_MANAGER_DUMP)
  * @size: sizeof(struct kvbm_manager_dump)
  * @flags: must be 0
@@ -923,6 +1030,32 @@ struct kvbm_manager_dump {
 	__u32 count;
 	__u32 out_count;
 	__u32 reserved;
+};
+
+/**
+ * struct kvbm_manager_sessions - ioctl(KVBM_MANAGER_SESSIONS)
+ * @size: sizeof(struct kvbm_manager_sessions)
+ * @flags: must be 0
+ * @id: the manager; 0 for the one the file is bound to
+ * @after: sessions up to this id are left out; 0 to start
+ * @sessions: out, array of @count struct kvbm_session_info, by rising id
+ * @count: room in @sessions, 0 to KVBM_MAX_BATCH
+ * @out_count: sessions written; fewer than @count means there are no more
+ *
+ * Who holds how much of a manager, and since when. Sessions at work are not
+ * waited for: each number was right at some time during the call. What a session
+ * holds, block by block, only the session itself can ask (KVBM_HOLDINGS).
+ *
+ * Rights: read. Errors: EACCES, EFAULT, ENOENT, ENOMEM, ENOTCONN.
+ */
+struct kvbm_manager_sessions {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 id;
+	__aligned_u64 after;
+	__aligned_u64 sessions;
+	__u32 count;
+	__u32 out_count;
 };
 
 /**

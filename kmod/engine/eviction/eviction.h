@@ -26,17 +26,28 @@ struct kvbm_release_hint {
  * @slots: the slots of the store
  * @block_count: how many
  * @args: parameters of the policy, 0 for its defaults; checked by @check_args
+ * @frequency: how often a hash was used; does not sleep, takes no lock that
+ *	is outside the store's
+ * @frequency_arg: for @frequency
  */
 struct kvbm_eviction_config {
 	struct kvbm_slot *slots;
 	u32 block_count;
 	u32 args[4];
+	u32 (*frequency)(void *arg, const struct kvbm_hash *hash);
+	void *frequency_arg;
 };
+
+/* What a policy cannot do without. */
+#define KVBM_EVICTION_NEEDS_LINEAGE	BIT(0)	/* hashes that tell their parents */
+#define KVBM_EVICTION_NEEDS_SKETCH	BIT(1)	/* the registry's frequency sketch */
 
 /**
  * struct kvbm_eviction_ops - one policy
  * @name: as tools print it
+ * @needs: KVBM_EVICTION_NEEDS_*
  * @check_args: 0, or -EINVAL; replaces zeroes by the defaults
+ * @bytes: memory that @create allocates
  * @create: may sleep; allocates all that the policy will ever need
  * @destroy: may sleep
  * @insert: the block became Inactive
@@ -49,7 +60,9 @@ struct kvbm_eviction_config {
  */
 struct kvbm_eviction_ops {
 	const char *name;
+	u32 needs;
 	int (*check_args)(u32 args[4]);
+	u64 (*bytes)(u32 block_count);
 	int (*create)(const struct kvbm_eviction_config *config,
 		      struct kvbm_evictor **out);
 	void (*destroy)(struct kvbm_evictor *evictor);
@@ -66,7 +79,7 @@ struct kvbm_eviction_ops {
  * @slots: the slots of the store
  * @block_count: how many
  * @count: Inactive blocks; kept by kvbm_evictor_insert() and _remove()
- * @bytes: memory that the policy allocated
+ * @visits: nodes looked at; only where tests count them
  *
  * Protected by the lock of the store; all but @count immutable.
  */
@@ -75,10 +88,25 @@ struct kvbm_evictor {
 	struct kvbm_slot *slots;
 	u32 block_count;
 	u32 count;
-	u64 bytes;
+#ifdef KVBM_DEBUG
+	u64 visits;
+#endif
 };
 
+static inline void kvbm_evictor_visit(struct kvbm_evictor *evictor, u32 nodes)
+{
+#ifdef KVBM_DEBUG
+	evictor->visits += nodes;
+#endif
+}
+
+extern const struct kvbm_eviction_ops kvbm_eviction_fifo;
 extern const struct kvbm_eviction_ops kvbm_eviction_lru;
+extern const struct kvbm_eviction_ops kvbm_eviction_multi_lru;
+extern const struct kvbm_eviction_ops kvbm_eviction_lineage_tick;
+extern const struct kvbm_eviction_ops kvbm_eviction_lineage_fifo;
+
+int kvbm_eviction_no_args(u32 args[4]);
 
 /**
  * kvbm_eviction_find - the policy of a number
@@ -88,8 +116,13 @@ extern const struct kvbm_eviction_ops kvbm_eviction_lru;
  */
 const struct kvbm_eviction_ops *kvbm_eviction_find(u32 policy);
 
-/* The policy that KVBM_POLICY_DEFAULT stands for. */
-#define KVBM_EVICTION_DEFAULT	KVBM_POLICY_LRU
+/**
+ * kvbm_eviction_default - what KVBM_POLICY_DEFAULT stands for
+ * @schema: KVBM_SCHEMA_* of the registry
+ *
+ * Return: KVBM_POLICY_*.
+ */
+u32 kvbm_eviction_default(u32 schema);
 
 /* Bit n for each KVBM_POLICY_n that is built. */
 u64 kvbm_eviction_mask(void);

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * LRU: the block that was released longest ago goes first.
+ * FIFO and LRU: the block that was released longest ago goes first.
  *
  * A match takes the block out of the pool and its release puts it back at the
- * end, so recency is the time of release, not of the last match. Blocks that
- * their holder called finished go before all others, in the order of their
- * release.
+ * end, so recency is the time of release, not of the last match; first in,
+ * first out is then the same order. The two differ in what they make of a
+ * hint: to LRU, blocks that their holder called finished go before all others,
+ * in the order of their release; FIFO does not listen.
  */
 #include "eviction.h"
 
@@ -32,9 +33,9 @@ static struct kvbm_slot_list *lru_list(struct kvbm_lru *lru, u32 id)
 							     &lru->recent;
 }
 
-static int lru_check_args(u32 args[4])
+static u64 lru_bytes(u32 block_count)
 {
-	return args[0] || args[1] || args[2] || args[3] ? -EINVAL : 0;
+	return sizeof(struct kvbm_lru);
 }
 
 static int lru_create(const struct kvbm_eviction_config *config,
@@ -46,7 +47,6 @@ static int lru_create(const struct kvbm_eviction_config *config,
 		return -ENOMEM;
 	kvbm_slot_list_init(&lru->finished);
 	kvbm_slot_list_init(&lru->recent);
-	lru->evictor.bytes = sizeof(*lru);
 	*out = &lru->evictor;
 	return 0;
 }
@@ -54,6 +54,13 @@ static int lru_create(const struct kvbm_eviction_config *config,
 static void lru_destroy(struct kvbm_evictor *evictor)
 {
 	kvbm_free(to_lru(evictor));
+}
+
+static void fifo_insert(struct kvbm_evictor *evictor, u32 id,
+			struct kvbm_release_hint hint)
+{
+	evictor->slots[id].node = LRU_RECENT;
+	kvbm_slot_list_add_tail(&to_lru(evictor)->recent, evictor->slots, id);
 }
 
 static void lru_insert(struct kvbm_evictor *evictor, u32 id,
@@ -82,9 +89,22 @@ static bool lru_linked(struct kvbm_evictor *evictor, u32 id)
 				     evictor->slots, evictor->block_count, id);
 }
 
+const struct kvbm_eviction_ops kvbm_eviction_fifo = {
+	.name = "fifo",
+	.check_args = kvbm_eviction_no_args,
+	.bytes = lru_bytes,
+	.create = lru_create,
+	.destroy = lru_destroy,
+	.insert = fifo_insert,
+	.remove = lru_remove,
+	.next = lru_next,
+	.linked = lru_linked,
+};
+
 const struct kvbm_eviction_ops kvbm_eviction_lru = {
 	.name = "lru",
-	.check_args = lru_check_args,
+	.check_args = kvbm_eviction_no_args,
+	.bytes = lru_bytes,
 	.create = lru_create,
 	.destroy = lru_destroy,
 	.insert = lru_insert,

@@ -44,6 +44,8 @@
 
 #include <linux/kvbm.h>
 
+#include <kvbm/hash.h>
+
 /*
  * A guard of the wrong type is an error, and not only from GCC 14 on or in C++,
  * where every pointer of the wrong type is.
@@ -178,6 +180,23 @@ ssize_t kvbm_manager_dump(struct kvbm *kvbm, uint64_t id, uint32_t start, size_t
 			  struct kvbm_slot_info *slots);
 
 /**
+ * kvbm_manager_sessions - tell who holds how much of a manager
+ * @kvbm: connection
+ * @id: the manager
+ * @after: sessions up to this id are left out; 0 to start
+ * @n: room in @sessions, up to KVBM_MAX_BATCH
+ * @sessions: out, by rising id
+ *
+ * Takes the right to read the manager. Nobody is waited for: of a session that is
+ * at work, the numbers are from somewhere in the middle. In process all sessions
+ * are this process's.
+ *
+ * Return: sessions written, less than @n when there are no more; or -errno.
+ */
+ssize_t kvbm_manager_sessions(struct kvbm *kvbm, uint64_t id, uint64_t after,
+			      size_t n, struct kvbm_session_info *sessions);
+
+/**
  * kvbm_presence - which managers of a registry have which hashes
  * @kvbm: connection
  * @registry: id
@@ -195,6 +214,61 @@ ssize_t kvbm_manager_dump(struct kvbm *kvbm, uint64_t id, uint32_t start, size_t
 int kvbm_presence(struct kvbm *kvbm, uint64_t registry, size_t n,
 		  const struct kvbm_hash *hashes, size_t nr_managers,
 		  const uint64_t *managers, uint64_t *masks);
+
+/**
+ * kvbm_attach - hang data on a hash that is present in a registry
+ * @kvbm: connection
+ * @registry: id
+ * @hash: present in a manager of the registry
+ * @type: says what the data is; chosen by users, not 0
+ * @mode: KVBM_ATTACH_UNIQUE replaces what there is of this type,
+ *	KVBM_ATTACH_MULTIPLE adds to it
+ * @data: copied
+ * @len: bytes, up to KVBM_MAX_ATTACHMENT
+ *
+ * It goes when the hash is present nowhere any more. For write rights on the
+ * registry.
+ *
+ * Return: 0; -ENOENT when the hash is present nowhere, -EPROTOTYPE when the type
+ * has the other mode at that hash, -ENOSPC when KVBM_MAX_ATTACHMENTS are there.
+ */
+int kvbm_attach(struct kvbm *kvbm, uint64_t registry, const struct kvbm_hash *hash,
+		uint64_t type, uint32_t mode, const void *data, size_t len);
+
+/**
+ * kvbm_attachments - what hangs on a hash
+ * @kvbm: connection
+ * @registry: id
+ * @hash: present in a manager of the registry
+ * @type: only this one; 0 is all
+ * @buf: out, aligned to 8 bytes: attachments, each with its header; go through
+ *	them with kvbm_attachment_next()
+ * @size: room there; 65,792 bytes are enough for any
+ * @needed: out, room that all of them take; may be NULL
+ *
+ * Return: attachments written, oldest first; or -ENOENT when the hash is present
+ * nowhere.
+ */
+ssize_t kvbm_attachments(struct kvbm *kvbm, uint64_t registry,
+			 const struct kvbm_hash *hash, uint64_t type, void *buf,
+			 size_t size, size_t *needed);
+/* The one after it. Its data is right behind the header. */
+const struct kvbm_attachment *
+kvbm_attachment_next(const struct kvbm_attachment *attachment);
+
+/**
+ * kvbm_frequency - about how often hashes were used lately
+ * @kvbm: connection
+ * @registry: id; all counts are 0 if it was made without a sketch
+ * @touch: they are used once more; for write rights
+ * @n: hashes, up to KVBM_MAX_BATCH
+ * @hashes: present or not
+ * @counts: out, @n of them, 0 to 15
+ *
+ * Return: 0 or -errno.
+ */
+int kvbm_frequency(struct kvbm *kvbm, uint64_t registry, bool touch, size_t n,
+		   const struct kvbm_hash *hashes, uint8_t *counts);
 
 /*
  * Names of numbers, as tools print them: "lru", "G2", "inactive", "bad-refs".
@@ -275,6 +349,15 @@ ssize_t kvbm_session_dump(struct kvbm_session *session, uint32_t start, size_t n
 int kvbm_session_presence(struct kvbm_session *session, size_t n,
 			  const struct kvbm_hash *hashes, size_t nr_managers,
 			  const uint64_t *managers, uint64_t *masks);
+
+/* The same for the registry of the session's manager. */
+int kvbm_session_attach(struct kvbm_session *session, const struct kvbm_hash *hash,
+			uint64_t type, uint32_t mode, const void *data, size_t len);
+ssize_t kvbm_session_attachments(struct kvbm_session *session,
+				 const struct kvbm_hash *hash, uint64_t type,
+				 void *buf, size_t size, size_t *needed);
+int kvbm_session_frequency(struct kvbm_session *session, bool touch, size_t n,
+			   const struct kvbm_hash *hashes, uint8_t *counts);
 
 /**
  * kvbm_session_holdings - what the session holds
@@ -465,6 +548,9 @@ ssize_t kvbm_match_scattered(struct kvbm_session *session, size_t n,
 /* The same, but only one guard for each block: the second place stays empty. */
 ssize_t kvbm_scan(struct kvbm_session *session, size_t n,
 		  const struct kvbm_hash *hashes, struct kvbm_immutable *out);
+/* The same, and it is a use of every hash that is present in the registry. */
+ssize_t kvbm_scan_touch(struct kvbm_session *session, size_t n,
+			const struct kvbm_hash *hashes, struct kvbm_immutable *out);
 /* Length of the prefix that is present, or -errno. Takes and touches nothing. */
 ssize_t kvbm_probe(struct kvbm_session *session, size_t n,
 		   const struct kvbm_hash *hashes);
@@ -615,20 +701,6 @@ KVBM_DEFINE_SCOPE(immutable)
 	__attribute__((cleanup(kvbm_scope_##state##_end)))		\
 	struct kvbm_scope_##state name = { (session), (n), (guards) }
 #endif
-
-/* Positional lineage hashes. */
-
-/**
- * kvbm_plh - pack a positional lineage hash
- * @current: sequence hash of the block
- * @parent: sequence hash of the block before; ignored at position 0
- * @position: index of the block in its sequence
- * @out: the hash
- *
- * Errors: -EOVERFLOW when @position is 2^24 or more.
- */
-int kvbm_plh(uint64_t current, uint64_t parent, uint32_t position,
-	     struct kvbm_hash *out);
 
 #pragma GCC visibility pop
 
