@@ -16,7 +16,7 @@ import zmq
 from wire import NatsClient
 
 EVENTD = os.environ.get('EVENTD', 'kvbm-eventd')
-PATIENCE = 20       # seconds until a test gives up; none is expected to come near
+PATIENCE = 60       # seconds until a test gives up; none is expected to come near
 
 
 class Eventd:

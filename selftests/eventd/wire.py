@@ -277,7 +277,7 @@ class NatsClient:
     """Just enough of the protocol of NATS to subscribe."""
 
     def __init__(self, port, subject, login=''):
-        self.socket = socket.create_connection(('127.0.0.1', port), timeout=30)
+        self.socket = socket.create_connection(('127.0.0.1', port), timeout=60)
         self.buffer = b''
         assert self.line().startswith(b'INFO ')
         self.socket.sendall(b'CONNECT {"verbose":false,"pedantic":false%s}\r\n'
