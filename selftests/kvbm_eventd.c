@@ -473,7 +473,7 @@ static unsigned long goal(void)
 {
 	if (getenv("KVBM_LONG"))
 		return 1000000;
-	return in_process ? 40000 : 10000;
+	return in_process ? 40000 : 4000;
 }
 
 static void small_ring(const char *bytes)
@@ -498,7 +498,7 @@ static void killed_at_random(void)
 		for (at_point = goal() / POINTS * point; blocks_done < at_point; ) {
 			change();
 			hear(0);
-			if (!dice(300)) {
+			if (!dice(in_process ? 300 : 60)) {
 				end_eventd(SIGKILL);
 				start_eventd();
 			}
@@ -521,9 +521,9 @@ static void ring_runs_over(void)
 	start_eventd();
 	blocks_done = 0;
 	before = event_stats();
-	for (point = 1; point <= POINTS / 4; point++) {
+	for (point = 1; point <= POINTS / 10; point++) {
 		kill(eventd, SIGSTOP);
-		for (at_point = blocks_done + 400; blocks_done < at_point; )
+		for (at_point = blocks_done + 200; blocks_done < at_point; )
 			change();
 		kill(eventd, SIGCONT);
 		for (at_point = blocks_done + 50; blocks_done < at_point; ) {
