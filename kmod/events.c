@@ -20,10 +20,10 @@ MODULE_PARM_DESC(event_ring,
 		 "Bytes of the event ring of a registry, taken when somebody begins to listen; a power of two from 16 KiB to 64 MiB (default 1 MiB)");
 
 /* Most bytes, and most slots looked at, in one call of a dump. */
-#define DUMP_BYTES	(128U << 10)
+#define DUMP_BYTES	((u32)SZ_128K)
 #define DUMP_SLOTS	KVBM_MAX_BATCH
 /* Most that one read(2) returns, so that it ends. */
-#define READ_BYTES	(1U << 20)
+#define READ_BYTES	SZ_1M
 
 /**
  * struct kvbm_event_file - an event file
