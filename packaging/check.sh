@@ -146,46 +146,38 @@ group_exists() {
 	[ -n "$group" ] && grep "^g $group " packaging/kvbm.sysusers
 }
 
-# The program is where the unit says, and the example has options that it knows.
-unit_works() {
-	local unit=$root/usr/local/lib/systemd/system/kvbm-eventd.service program line said
-	local KVBM_EVENTD_OPTIONS
-
-	program=$(sed -n 's/^ExecStart=\([^ ]*\) .*/\1/p' "$unit")
-	[ -x "$root$program" ] || return 1
-	if command -v systemd-analyze >/dev/null; then
-		# Against the units of this machine, where the program is not.
-		sed 's|^ExecStart=.*|ExecStart=/bin/true|' "$unit" >"$work/kvbm-eventd.service"
-		said=$(systemd-analyze verify --man=no "$work/kvbm-eventd.service" 2>&1)
-		[ -z "$said" ] || { echo "$said"; return 1; }
-	fi
-	grep '^#KVBM_EVENTD_OPTIONS=' "$root/usr/local/share/doc/kvbm/kvbm-eventd.env" |
-	while read -r line; do
-		eval "${line#\#}"
-		# It gets as far as the device, which is not there.
-		# shellcheck disable=SC2086	# options are words
-		said=$("$root$program" --device=/no-device $KVBM_EVENTD_OPTIONS 2>&1)
-		echo "$said"
-		[[ $said = *'/no-device: '* ]] || return 1
-	done
-}
-
-# The program that the service starts is where it was installed.
+# The programs that the services start are where they were installed.
 units_are_sound() {
-	local program
+	local service program
 
-	program=$(sed -n 's/^ExecStart=\([^ ]*\) .*/\1/p' \
-		"$root/usr/local/lib/systemd/system/kvbm-exporter.service")
-	[ -x "$root$program" ] || { echo "no $program"; return 1; }
-	command -v systemd-analyze >/dev/null || return 0
-	# Of a copy, which names a program that is here.
 	mkdir -p "$work/units"
 	cp "$root"/usr/local/lib/systemd/system/* "$work/units"
-	sed -i "s|=$program|=$root$program|" "$work/units/kvbm-exporter.service"
+	for service in "$work"/units/*.service; do
+		program=$(sed -n 's/^ExecStart=\([^ ]*\) .*/\1/p' "$service")
+		[ -x "$root$program" ] || { echo "no $program"; return 1; }
+		# A copy, which names a program that is here.
+		sed -i "s|=$program|=$root$program|" "$service"
+	done
+	command -v systemd-analyze >/dev/null || return 0
 	systemd-analyze verify --man=no "$work"/units/* >"$work/verify" 2>&1
 	cat "$work/verify"
 	# It may have something to say about other units of this machine.
 	! grep kvbm "$work/verify"
+}
+
+# kvbm-eventd knows the options in its example: it gets as far as the device.
+example_works() {
+	local line said KVBM_EVENTD_OPTIONS
+
+	grep '^#KVBM_EVENTD_OPTIONS=' "$root/usr/local/share/doc/kvbm/kvbm-eventd.env" |
+	while read -r line; do
+		eval "${line#\#}"
+		# shellcheck disable=SC2086	# options are words
+		said=$("$root/usr/local/bin/kvbm-eventd" --device=/no-device \
+			$KVBM_EVENTD_OPTIONS 2>&1)
+		echo "$said"
+		[[ $said = *'/no-device: '* ]] || return 1
+	done
 }
 
 # words LINE: what bash would offer at the end of that line.
@@ -317,8 +309,8 @@ check "another PREFIX" prefix_is_followed
 check "a program against what is installed" a_program_builds
 check "programs run from where they are installed" tools_run
 check "the group of the rule is made" group_exists
-check "the unit of kvbm-eventd" unit_works
 check "units of systemd" units_are_sound
+check "the example of kvbm-eventd" example_works
 check "completion in bash" completes
 check "uninstall leaves nothing" nothing_is_left
 check "sources for DKMS" dkms_sources

@@ -84,13 +84,11 @@ install_all() {
 	put 644 packaging/kvbm.sysusers "$SYSUSERSDIR" kvbm.conf
 	put 644 packaging/kvbm.modules-load "$MODULESLOADDIR" kvbm.conf
 	put 644 packaging/kvbm.modprobe "$MODPROBEDIR" kvbm.conf
-	put_unit packaging/kvbm-eventd.service.in
+	put_unit packaging/systemd/kvbm-eventd.service.in
+	put_unit packaging/systemd/kvbm-exporter.service.in
 	put 644 packaging/kvbm-eventd.env "$DOCDIR"
 	put 644 packaging/completion/kvbmctl.bash "$COMPLETIONDIR" kvbmctl
 	put 644 packaging/systemd/kvbm-exporter.timer "$UNITDIR"
-	put 644 packaging/systemd/kvbm-exporter.service.in "$UNITDIR" \
-		kvbm-exporter.service
-	sed -i "s|@BINDIR@|$BINDIR|" "$DESTDIR$UNITDIR/kvbm-exporter.service"
 	put 644 packaging/prometheus/kvbm.rules.yml "$SHAREDIR"
 	put 644 packaging/grafana/kvbm.json "$SHAREDIR"
 }
