@@ -59,7 +59,7 @@ static const struct argp argp = {
 	.options = options,
 	.parser = parse,
 	.args_doc = "REGISTRY",
-	.doc = "Print the events of a registry as they happen, one a line. Those that were lost are counted.",
+	.doc = "Print the events of a registry as they happen; count those that were lost.",
 	.children = ctl_children,
 };
 

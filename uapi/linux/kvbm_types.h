@@ -338,7 +338,7 @@ struct kvbm_check_result {
  *	is about no block
  * @sequence: rises by one with each event of the registry; what is missing was
  *	lost. 0 in a dump
- * @time_ns: CLOCK_MONOTONIC; 0 in a dump
+ * @time_ns: CLOCK_MONOTONIC as of the last tick; 0 in a dump
  * @manager: id of the manager
  * @flags: KVBM_EVENT_FIRST, KVBM_EVENT_LAST, KVBM_EVENT_SNAPSHOT
  * @block: block id; 0 where the event is about no block
