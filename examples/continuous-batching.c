@@ -350,6 +350,7 @@ static uint64_t create_manager(struct kvbm *kvbm, uint64_t registry, const char 
 	kvbm_manager_attr_init(&attr, registry, name, blocks);
 	attr.block_size = BLOCK_SIZE;
 	attr.tier = tier;
+	attr.policy = KVBM_POLICY_LRU;
 	check(kvbm_create_manager(kvbm, &attr, &id), name);
 	check(kvbm_bind(kvbm, id, 0, &out->session), name);
 	out->kv = calloc((size_t)blocks * BLOCK_SIZE, sizeof(*out->kv));

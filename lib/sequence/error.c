@@ -92,12 +92,15 @@ static int state_text(const struct kvbm_seq_error *e, char *text, size_t size)
 		return snprintf(text, size,
 				"scheduled already: %s: apply or revert that first",
 				wanted);
+	if (e->values[0] == e->values[1])
+		return snprintf(text, size, "nothing is scheduled");
 	if (e->values[0] == KVBM_SCHED_IDLE)
 		return snprintf(text, size,
 				"scheduled is %s: apply or revert that first", is);
-	if (e->values[0] == e->values[1])
-		return snprintf(text, size, "nothing is scheduled");
-	return snprintf(text, size, "scheduled is %s, not %s: schedule that first",
+	if (e->values[1] == KVBM_SCHED_IDLE)
+		return snprintf(text, size, "nothing is scheduled: schedule %s first",
+				wanted);
+	return snprintf(text, size, "scheduled is %s, not %s: apply or revert that first",
 			is, wanted);
 }
 

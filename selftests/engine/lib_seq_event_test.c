@@ -118,6 +118,37 @@ static void refusals_tell_nothing(void)
 	end(&s);
 }
 
+/* States are named, and what to do. */
+static void refusals_in_words(void)
+{
+	const uint32_t token = 7;
+	struct scene s;
+	char text[160];
+
+#define SAYS(call, words) do {						\
+	EXPECT(call);							\
+	kvbm_seq_error_text(kvbm_sched_error(s.s), text, sizeof(text));	\
+	if (!EXPECT(!strcmp(text, words)))				\
+		printf("# %s\n", text);					\
+} while (0)
+	begin(&s, 10, 20);
+	SAYS(!kvbm_sched_prefill(s.s, 4), "no call was refused");
+	SAYS(kvbm_sched_decode(s.s),
+	     "scheduled already: prefill: apply or revert that first");
+	SAYS(kvbm_sched_apply_decode(s.s, 1),
+	     "scheduled is prefill, not decode: apply or revert that first");
+	SAYS(kvbm_sched_release(s.s), "scheduled is prefill: apply or revert that first");
+	SAYS(kvbm_sched_apply_prefill(s.s, &token),
+	     "only the last chunk of a prefill yields a token");
+	EXPECT_EQ(kvbm_sched_revert(s.s), 0);
+	SAYS(kvbm_sched_revert(s.s), "nothing is scheduled");
+	SAYS(kvbm_sched_apply_decode(s.s, 1),
+	     "nothing is scheduled: schedule decode first");
+	SAYS(kvbm_sched_prefill(s.s, 6),
+	     "a chunk from token 0, 6 tokens long, ends within a block: end it at a multiple of 4, or with the prefill");
+	end(&s);
+}
+
 /* Helpers. */
 
 static void test_manager(void)
@@ -193,6 +224,7 @@ static void test_chain(void)
 static const struct tap_test all[] = {
 	TEST(a_whole_life),
 	TEST(refusals_tell_nothing),
+	TEST(refusals_in_words),
 	TEST(test_manager),
 	TEST(test_tokens),
 	TEST(test_chain),

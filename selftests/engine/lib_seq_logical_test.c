@@ -514,6 +514,35 @@ static void guards_that_are_gone(void)
 	close_manager(&s.m);
 }
 
+/* What the first call has staged, the failure of the second one takes back. */
+static void a_second_batch_fails(void)
+{
+	const size_t n = KVBM_MAX_BATCH + 100;
+	struct kvbm_logical_assignments *l;
+	struct kvbm_test_manager m;
+	struct kvbm_hash *h;
+	uint32_t *tokens;
+
+	tokens = calloc(n, sizeof(*tokens));
+	h = calloc(n, sizeof(*h));
+	ASSERT(tokens && h);
+	kvbm_test_tokens(0, n, tokens);
+	ASSERT_EQ(kvbm_hash_blocks(tokens, n, NULL, 0, 1, 0, h, NULL), n);
+	ASSERT_EQ(kvbm_test_manager_open(&m, test_uri(), n, 1), 0);
+	ASSERT_EQ(kvbm_logical_alloc(m.session, &l), 0);
+	EXPECT_EQ(kvbm_logical_allocate(l, n), 0);
+	h[n - 1].hi = UINT64_MAX;
+	EXPECT_EQ(kvbm_logical_stage(l, n, h, 1), -EILSEQ);
+	EXPECT_EQ(kvbm_logical_staged_count(l), 0);
+	EXPECT_EQ(kvbm_logical_unassigned_count(l), n);
+	EXPECT_EQ(counters_of(m.session).states[KVBM_STATE_MUTABLE], n);
+	EXPECT_EQ(kvbm_logical_stage(l, n - 1, h, 1), n - 1);
+	kvbm_logical_free(l);
+	close_manager(&m);
+	free(tokens);
+	free(h);
+}
+
 static const struct tap_test tests[] = {
 	TEST(empty),
 	TEST(guards_in_order),
@@ -532,6 +561,7 @@ static const struct tap_test tests[] = {
 	TEST(register_and_allocate_next),
 	TEST(ids_after_a_refused_duplicate),
 	TEST(guards_that_are_gone),
+	TEST(a_second_batch_fails),
 };
 
 int main(void)

@@ -481,6 +481,53 @@ static void freeing_releases(void)
 	close_manager(&s.m);
 }
 
+/* More blocks than one call takes. */
+static void more_than_a_batch(void)
+{
+	const size_t n = KVBM_MAX_BATCH + 500;
+	uint32_t *tokens = calloc(n, sizeof(*tokens));
+	struct kvbm_request_attr attr = {
+		.tokens = tokens,
+		.nr_tokens = n,
+		.max_output_tokens = 4,
+	};
+	struct kvbm_mutable m[2000];
+	struct scene s;
+
+	ASSERT(tokens);
+	kvbm_test_tokens(0, n, tokens);
+	ASSERT_EQ(kvbm_test_manager_open(&s.m, test_uri(), n + 1000, 1), 0);
+	ASSERT_EQ(kvbm_request_alloc(s.m.session, &attr, &s.r), 0);
+	free(tokens);
+	/* All or none, in two calls. */
+	ASSERT_EQ(kvbm_allocate(s.m.session, 1500, m, NULL, NULL), 0);
+	EXPECT_EQ(kvbm_request_allocate(s.r, n), -ENOSPC);
+	EXPECT_EQ(kvbm_request_reacquire(s.r), -ENOSPC);
+	has(&s, 0, 0, 0);
+	EXPECT_EQ(available(&s), n - 500);
+	ASSERT_EQ(kvbm_release(s.m.session, 1500, m), 0);
+
+	EXPECT_EQ(kvbm_request_match_prefix(s.r), 0);
+	EXPECT_EQ(kvbm_request_allocate(s.r, n), 0);
+	EXPECT_EQ(kvbm_request_stage_pending(s.r, n), n);
+	has(&s, 0, n, 0);
+	EXPECT_EQ(kvbm_request_register_staged(s.r), n);
+	has(&s, n, 0, 0);
+	EXPECT_EQ(kvbm_request_release(s.r), 0);
+	EXPECT_EQ(available(&s), n + 1000);
+	EXPECT_EQ(kvbm_request_match_prefix(s.r), n);
+	EXPECT_EQ(kvbm_request_release(s.r), 0);
+	EXPECT_EQ(kvbm_request_reacquire(s.r), n);
+	has(&s, n, 0, 0);
+	EXPECT_EQ(kvbm_request_release(s.r), 0);
+	EXPECT_EQ(kvbm_drain(s.m.session, NULL), 0);
+	EXPECT_EQ(kvbm_request_reacquire(s.r), 0);
+	has(&s, 0, 0, n);
+	EXPECT_EQ(kvbm_request_register_pending(s.r, KVBM_ALL_TOKENS, NULL), n);
+	has(&s, n, 0, 0);
+	end(&s);
+}
+
 static const struct tap_test tests[] = {
 	TEST(make),
 	TEST(prefilled),
@@ -498,6 +545,7 @@ static const struct tap_test tests[] = {
 	TEST(reacquire_too_few_blocks),
 	TEST(drop_excess),
 	TEST(freeing_releases),
+	TEST(more_than_a_batch),
 };
 
 int main(void)

@@ -158,11 +158,13 @@ static void prefill_refusals(void)
 	REFUSED(&s, kvbm_sched_prefill(s.s, 6), -EINVAL, PREFILL_MISALIGNED, 0, 6, BS);
 	REFUSED(&s, kvbm_sched_prefill(s.s, 9), -EINVAL, PREFILL_MISALIGNED, 0, 9, BS);
 	EXPECT_EQ(kvbm_sched_prefill(s.s, 4), 0);
-	REFUSED(&s, kvbm_sched_apply_prefill(s.s, &token), -EINVAL, TOKEN_ON_NON_FINAL_CHUNK, 0, 0, 0);
+	REFUSED(&s, kvbm_sched_apply_prefill(s.s, &token), -EINVAL, TOKEN_ON_NON_FINAL_CHUNK, 0,
+		0, 0);
 	EXPECT_EQ(kvbm_sched_apply_prefill(s.s, NULL), 0);
 	REFUSED(&s, kvbm_sched_prefill(s.s, 7), -EINVAL, PREFILL_OVERRUN, 4, 7, 10);
 	EXPECT_EQ(kvbm_sched_prefill(s.s, 6), 0);
-	REFUSED(&s, kvbm_sched_apply_prefill(s.s, NULL), -EINVAL, MISSING_TOKEN_ON_FINAL_CHUNK, 0, 0, 0);
+	REFUSED(&s, kvbm_sched_apply_prefill(s.s, NULL), -EINVAL, MISSING_TOKEN_ON_FINAL_CHUNK,
+		0, 0, 0);
 	EXPECT_EQ(kvbm_sched_apply_prefill(s.s, &token), 0);
 	is_at(&s, 11, 10, 10, 2, 1);
 	end(&s);
@@ -322,11 +324,13 @@ static void append_tokens(void)
 	prefill(&s);
 	EXPECT_EQ(kvbm_sched_append_tokens(s.s, tokens, 2), 0);
 	is_at(&s, 7, 4, 4, 1, 0);
-	REFUSED(&s, kvbm_sched_append_tokens(s.s, tokens, 4), -EINVAL, APPEND_EXCEEDS_REMAINING, 4, 3, 0);
+	REFUSED(&s, kvbm_sched_append_tokens(s.s, tokens, 4), -EINVAL, APPEND_EXCEEDS_REMAINING,
+		4, 3, 0);
 	EXPECT_EQ(kvbm_sched_append_tokens(s.s, tokens, 3), 0);
 	EXPECT_EQ(kvbm_sched_append_tokens(s.s, NULL, 0), 0);
 	is_at(&s, 10, 4, 4, 1, 0);
-	REFUSED(&s, kvbm_sched_append_tokens(s.s, tokens, 1), -EINVAL, APPEND_EXCEEDS_REMAINING, 1, 0, 0);
+	REFUSED(&s, kvbm_sched_append_tokens(s.s, tokens, 1), -EINVAL, APPEND_EXCEEDS_REMAINING,
+		1, 0, 0);
 	end(&s);
 }
 
@@ -352,7 +356,8 @@ static void no_output(void)
 
 	begin(&s, 8, 0);
 	EXPECT_EQ(kvbm_sched_prefill(s.s, 8), 0);
-	REFUSED(&s, kvbm_sched_apply_prefill(s.s, &token), -EINVAL, APPEND_EXCEEDS_REMAINING, 1, 0, 0);
+	REFUSED(&s, kvbm_sched_apply_prefill(s.s, &token), -EINVAL, APPEND_EXCEEDS_REMAINING, 1,
+		0, 0);
 	EXPECT_EQ(kvbm_sched_apply_prefill(s.s, NULL), 0);
 	is_at(&s, 8, 8, 8, 2, 0);
 	EXPECT_EQ(available(&s), BLOCKS - 2);
@@ -404,7 +409,8 @@ static void speculative(void)
 	EXPECT_EQ(info(&s).scheduled_tokens, 4);
 	EXPECT_EQ(info(&s).scheduled_blocks, 2);
 	is_at(&s, 5, 4, 4, 1, 2);
-	REFUSED(&s, kvbm_sched_apply_speculative(s.s, tokens, 5), -EINVAL, ACCEPTED_EXCEEDS_SCHEDULED, 5, 4, 0);
+	REFUSED(&s, kvbm_sched_apply_speculative(s.s, tokens, 5), -EINVAL,
+		ACCEPTED_EXCEEDS_SCHEDULED, 5, 4, 0);
 	/* All are accepted, over a block boundary. */
 	EXPECT_EQ(kvbm_sched_apply_speculative(s.s, tokens, 4), KVBM_DECODE_BLOCK_COMPLETED);
 	is_at(&s, 9, 4, 8, 2, 1);
@@ -593,11 +599,7 @@ static void preempt_and_resume(void)
 		is_at(&s, 10, 0, 0, 0, 0);
 		EXPECT_EQ(info(&s).prefill_end, 10);
 		EXPECT_EQ(kvbm_sched_release(s.s), 0);
-		if (way) {
-			EXPECT_EQ(kvbm_sched_reacquire(s.s), 2);
-		} else {
-			EXPECT_EQ(kvbm_sched_match_prefix(s.s), 2);
-		}
+		EXPECT_EQ(way ? kvbm_sched_reacquire(s.s) : kvbm_sched_match_prefix(s.s), 2);
 		is_at(&s, 10, 8, 8, 2, 0);
 		prefill(&s);
 		is_at(&s, 11, 10, 10, 2, 1);

@@ -4,23 +4,17 @@
  * through the device, and allocations of memory. The linker sends both through
  * here (--wrap).
  */
+#include "counted.h"
 #include "sched_fixture.h"
 
-struct kvbm_conn;
-int __real_kvbm_conn_call(struct kvbm_conn *conn, uint32_t cmd, void *arg);
-int __wrap_kvbm_conn_call(struct kvbm_conn *conn, uint32_t cmd, void *arg);
-void *__real_malloc(size_t size);
-void *__wrap_malloc(size_t size);
-void *__real_calloc(size_t n, size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__real_realloc(void *p, size_t size);
-void *__wrap_realloc(void *p, size_t size);
+static unsigned int calls, allocations, countdown;
 
-static unsigned int calls, allocations;
-
+/* Call number @countdown from now fails. */
 int __wrap_kvbm_conn_call(struct kvbm_conn *conn, uint32_t cmd, void *arg)
 {
 	calls++;
+	if (countdown && !--countdown)
+		return -ENOMEM;
 	return __real_kvbm_conn_call(conn, cmd, arg);
 }
 
@@ -243,6 +237,76 @@ static void no_allocation_in_a_step(void)
 	end(&s);
 }
 
+/*
+ * Each call that a step makes fails once: the step is refused, nothing has changed,
+ * and the next try works. Yields what it returned at last.
+ */
+#define EACH_CALL(scene, step) ({					\
+	unsigned int each_n = 0;					\
+	struct view each_before = view_of(scene), each_after;		\
+	ssize_t each_ret;						\
+									\
+	do {								\
+		countdown = ++each_n;					\
+		each_ret = (step);					\
+		countdown = 0;						\
+		if (each_ret < 0) {					\
+			ASSERT_EQ(each_ret, -ENOMEM);			\
+			EXPECT_EQ(kvbm_sched_error((scene)->s)->err, -ENOMEM); \
+			each_after = view_of(scene);			\
+			EXPECT(same_view(&each_before, &each_after));	\
+		}							\
+	} while (each_ret < 0);						\
+	failed += each_n - 1;						\
+	each_ret;							\
+})
+
+static void each_call_fails(void)
+{
+	static const uint32_t tokens[8] = { 1, 2, 3, 4, 5, 6, 7, 8 };
+	unsigned int failed = 0;
+	struct scene s;
+	size_t i;
+
+	begin_with(&s, 200, BS, 30, 60);
+	EXPECT_EQ(kvbm_test_cache(s.m.session, prompt(), 8, 0), 2);
+	EXPECT_EQ(EACH_CALL(&s, kvbm_sched_match_prefix(s.s)), 2);
+	EACH_CALL(&s, kvbm_sched_prefill(s.s, 22));
+	EACH_CALL(&s, kvbm_sched_revert(s.s));
+	EACH_CALL(&s, kvbm_sched_prefill(s.s, 22));
+	EACH_CALL(&s, kvbm_sched_apply_prefill(s.s, tokens));
+	is_at(&s, 31, 30, 30, 7, 1);
+	EXPECT(failed >= 5);
+	failed = 0;
+	for (i = 0; i < 8; i++) {
+		kvbm_sched_drop_spare(s.s);
+		EACH_CALL(&s, kvbm_sched_decode(s.s));
+		EACH_CALL(&s, kvbm_sched_apply_decode(s.s, i));
+	}
+	EXPECT(failed >= 4);
+	is_at(&s, 39, 30, 38, 9, 1);
+	failed = 0;
+	kvbm_sched_drop_spare(s.s);
+	EACH_CALL(&s, kvbm_sched_speculative(s.s, 8));
+	/* Registering fails, and all accepted tokens are taken back; releasing may. */
+	EXPECT_EQ(EACH_CALL(&s, kvbm_sched_apply_speculative(s.s, tokens, 6)),
+		  KVBM_DECODE_BLOCK_COMPLETED);
+	EXPECT(failed >= 2);
+	EXPECT_EQ(view_of(&s).request.total_tokens, 45);
+	EXPECT_EQ(view_of(&s).request.assigned_blocks, 11);
+	EXPECT_EQ(memcmp(kvbm_token_seq_tokens_at(kvbm_request_tokens(kvbm_sched_request(s.s)),
+						  39, 45), tokens, 6 * sizeof(*tokens)), 0);
+	EACH_CALL(&s, kvbm_sched_speculative(s.s, 8));
+	EACH_CALL(&s, kvbm_sched_revert(s.s));
+	failed = 0;
+	EACH_CALL(&s, kvbm_sched_drop_unassigned(s.s, 1));
+	/* Here what is released before the failure is gone. */
+	EXPECT_EQ(kvbm_sched_release(s.s), 0);
+	EXPECT_EQ(EACH_CALL(&s, kvbm_sched_reacquire(s.s)), 11);
+	EXPECT(failed >= 2);
+	end(&s);
+}
+
 static const struct tap_test all[] = {
 	TEST(at_most_one_call_in_a_step),
 	TEST(after_preemption_too),
@@ -250,6 +314,7 @@ static const struct tap_test all[] = {
 	TEST(calls_of_other_steps),
 	TEST(refusals_cost_nothing),
 	TEST(no_allocation_in_a_step),
+	TEST(each_call_fails),
 };
 
 int main(void)

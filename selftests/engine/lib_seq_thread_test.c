@@ -105,7 +105,7 @@ static void run(bool shared)
 	close_manager(&m);
 }
 
-static void a_session_for_each_thread(void)
+static void a_session_per_thread(void)
 {
 	run(false);
 }
@@ -116,7 +116,7 @@ static void one_session_for_all(void)
 }
 
 static const struct tap_test all[] = {
-	TEST(a_session_for_each_thread),
+	TEST(a_session_per_thread),
 	TEST(one_session_for_all),
 };
 

@@ -28,28 +28,36 @@ static void nothing_is_regretted(void)
 	tear_down(&f);
 }
 
+/*
+ * A store of one block: 1 is evicted for 2, and 2 for 1. It remembers four
+ * evictions, each at a place by its keyed hash, so in one store of four the two
+ * meet at one place, and the first is forgotten.
+ */
 static void what_comes_back_is(void)
 {
+	u32 regretted = 0, i;
 	struct kvbm_counters c;
 	struct fixture f;
 
-	set_up(&f, 1);
-	cache(&f.holder, 1, 1);
-	cache(&f.holder, 2, 1);
-	EXPECT_EQ(counters_of(f.store).regrets, 0);
-	cache(&f.holder, 1, 1);
-	c = counters_of(f.store);
-	EXPECT_EQ(c.regret_evictions, 2);
-	EXPECT_EQ(c.regrets, 1);
-	/* Once: what was regretted is forgotten; and then it is evicted again. */
-	usleep(30000);
-	cache(&f.holder, 2, 1);
-	c = counters_of(f.store);
-	EXPECT_EQ(c.regret_evictions, 3);
-	EXPECT(c.regrets == 2 || c.regrets == 1);	/* two hashes, one entry? */
-	if (c.regrets == 2)
-		EXPECT(c.regret_total_ns >= 10000000);
-	tear_down(&f);
+	for (i = 0; i < 200; i++) {
+		set_up(&f, 1);
+		cache(&f.holder, 1, 1);
+		cache(&f.holder, 2, 1);
+		EXPECT_EQ(counters_of(f.store).regrets, 0);
+		if (!regretted)
+			usleep(30000);
+		cache(&f.holder, 1, 1);
+		c = counters_of(f.store);
+		EXPECT_EQ(c.evictions, 2);
+		EXPECT_EQ(c.regret_evictions, 2);
+		EXPECT(c.regrets <= 1);
+		/* The clock is a tick behind. */
+		if (!regretted && c.regrets)
+			EXPECT(c.regret_total_ns >= 10000000);
+		regretted += c.regrets;
+		tear_down(&f);
+	}
+	EXPECT(regretted > 100);
 }
 
 /* Neither resets nor drains are evictions. */

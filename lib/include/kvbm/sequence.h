@@ -26,8 +26,8 @@
  * before: whoever matches it can read it.
  *
  * All memory that a sequence ever needs is taken when it is made: room for its
- * input and for all of its output. After that nothing here allocates. What the
- * backend does at a step: see kvbm_sched_decode().
+ * input and for all of its output. After that no step allocates. What the backend
+ * does at a step: see kvbm_sched_decode().
  *
  * Salt keeps tenants apart: requests with different salt hashes share nothing.
  *
@@ -328,9 +328,10 @@ int kvbm_sched_apply_prefill(struct kvbm_sched *s, const uint32_t *token);
  *
  * A step, with kvbm_sched_apply_decode(), makes no call of the backend unless a
  * block is full, and then one: it registers the block and allocates the one that
- * is needed next, ahead of time, in one go. (Where there was no block then, it is
- * tried again at the step before it is needed, and when it is.) That block is
- * counted in @spare_blocks of struct kvbm_sched_info until it is needed.
+ * is needed next, ahead of time, in one go. That block is counted in @spare_blocks
+ * of struct kvbm_sched_info until it is needed. (Where there was none then, it is
+ * tried again at the step before it is needed. If there was none then either, but is
+ * one when it is needed, that step makes two calls.)
  */
 int kvbm_sched_decode(struct kvbm_sched *s);
 
@@ -359,8 +360,8 @@ int kvbm_sched_apply_speculative(struct kvbm_sched *s, const uint32_t *tokens,
 int kvbm_sched_revert(struct kvbm_sched *s);
 
 /*
- * Tokens of output that were not computed here. Each but the last one must have
- * its KV before a decode step.
+ * Tokens of output that were not computed here. A decode step wants one that has no
+ * KV; of more, the way out is kvbm_sched_release(), and a prefill.
  */
 int kvbm_sched_append_tokens(struct kvbm_sched *s, const uint32_t *tokens, size_t n);
 /*
