@@ -34,7 +34,7 @@ static void endpoints_of_registries(void)
 
 static void defaults(void)
 {
-	char *argv[] = {
+	char *argv[9] = {
 		"kvbm-eventd", "--registry=a", "-r", "b", "--vllm=tcp://*:5557",
 		"--dynamo=nats://h:1", "--namespace=a.b", "--instance-id=00-ff", NULL
 	};
