@@ -103,6 +103,13 @@ static int check_session_open(const void *arg)
 	return is_bind_flags(a->flags) ? 0 : -EINVAL;
 }
 
+static int check_events_dump(const void *arg)
+{
+	const struct kvbm_events_dump *a = arg;
+
+	return a->bytes < KVBM_EVENT_MAX_SIZE ? -EINVAL : 0;
+}
+
 static int check_acquire(const void *arg)
 {
 	const struct kvbm_acquire *a = arg;

@@ -68,6 +68,8 @@ union kvbm_abi_arg {
 	struct kvbm_attachments attachments;
 	struct kvbm_frequency frequency;
 	struct kvbm_manager_dump manager_dump;
+	struct kvbm_events_open events_open;
+	struct kvbm_events_dump events_dump;
 	struct kvbm_manager_sessions manager_sessions;
 };
 

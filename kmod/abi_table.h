@@ -170,6 +170,18 @@ static const struct kvbm_abi_field manager_dump_fields[] = {
 	      sizeof(struct kvbm_slot_info), 0),
 };
 
+static const struct kvbm_abi_field events_open_fields[] = {
+	RULE(struct kvbm_events_open, flags, FLAGS, KVBM_EVENTS_NONBLOCK),
+	RULE(struct kvbm_events_open, reserved, ZERO, 0),
+};
+
+static const struct kvbm_abi_field events_dump_fields[] = {
+	RULE(struct kvbm_events_dump, flags, FLAGS, 0),
+	RULE(struct kvbm_events_dump, bytes, MAX, KVBM_MAX_EVENT_BYTES),
+	RULE(struct kvbm_events_dump, reserved, ZERO, 0),
+	ARRAY(struct kvbm_events_dump, records, OUT, bytes, 1, 0),
+};
+
 static const struct kvbm_abi_field manager_sessions_fields[] = {
 	RULE(struct kvbm_manager_sessions, flags, FLAGS, 0),
 	RULE(struct kvbm_manager_sessions, count, MAX, KVBM_MAX_BATCH),
@@ -344,6 +356,10 @@ static const struct kvbm_abi_field set_threshold_fields[] = {
 	     check_bind)						\
 	CALL(SESSION_OPEN, struct kvbm_session_open, reserved,		\
 	     NEED_SESSION, session_open_fields, check_session_open)	\
+	CALL(EVENTS_OPEN, struct kvbm_events_open, out_next,		\
+	     NEED_NOTHING, events_open_fields, none)			\
+	CALL(EVENTS_DUMP, struct kvbm_events_dump, out_last,		\
+	     NEED_NOTHING, events_dump_fields, check_events_dump)	\
 	CALL(ALLOCATE, struct kvbm_allocate, out_freed, NEED_WRITE,	\
 	     allocate_fields, none)					\
 	CALL(ACQUIRE, struct kvbm_acquire, out_freed, NEED_BOTH,	\

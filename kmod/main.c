@@ -56,11 +56,16 @@ static int __init kvbm_init(void)
 	err = kvbm_sysfs_init();
 	if (err)
 		goto err_manager;
-	err = misc_register(&kvbm_misc);
+	err = kvbm_genl_init();
 	if (err)
 		goto err_sysfs;
+	err = misc_register(&kvbm_misc);
+	if (err)
+		goto err_genl;
 	return 0;
 
+err_genl:
+	kvbm_genl_exit();
 err_sysfs:
 	kvbm_sysfs_exit();
 err_manager:
@@ -71,6 +76,7 @@ err_manager:
 static void __exit kvbm_exit(void)
 {
 	misc_deregister(&kvbm_misc);
+	kvbm_genl_exit();
 	kvbm_manager_exit();
 	kvbm_sysfs_exit();
 	kvbm_registry_exit();

@@ -259,8 +259,57 @@ static int build(struct kvbm_manager *m, const struct kvbm_store_config *config)
 	int err = kvbm_store_alloc(m->registry->engine, config, &m->store);
 
 	if (!err)
-		kvbm_store_publish(m->store, m->ident.id, wake_pollers, m);
+		kvbm_store_publish(m->store, m->ident.id, m->tier, wake_pollers,
+				   m);
 	return err;
+}
+
+/**
+ * kvbm_manager_publish - it can be found from now on, and reports its events
+ * @manager: just made
+ * @session: count a session, before anybody can see that there is none
+ *
+ * Context: may sleep.
+ */
+void kvbm_manager_publish(struct kvbm_manager *manager, bool session)
+{
+	mutex_lock(&kvbm_objects_lock);
+	if (session)
+		count_session(manager);
+	manager->registry->live |= 1ULL << kvbm_store_bit(manager->store);
+	kvbm_store_announce(manager->store);
+	/* The place was reserved, so this does not allocate. */
+	xa_store(&managers, manager->ident.id, manager, GFP_KERNEL_ACCOUNT);
+	mutex_unlock(&kvbm_objects_lock);
+}
+
+/**
+ * kvbm_manager_next - for walks over the managers of a registry
+ * @registry: the registry, or NULL for all
+ * @id: of the manager, or of the last one before it
+ *
+ * Anonymous ones included.
+ *
+ * Context: may sleep.
+ * Return: the manager with the lowest id that is not below @id, referenced, or
+ * NULL.
+ */
+struct kvbm_manager *kvbm_manager_next(struct kvbm_registry_object *registry,
+				       u64 id)
+{
+	struct kvbm_manager *m = NULL;
+	unsigned long index;
+
+	if (id > ULONG_MAX)
+		return NULL;
+	mutex_lock(&kvbm_objects_lock);
+	xa_for_each_start(&managers, index, m, id)
+		if (!registry || m->registry == registry)
+			break;
+	if (m)
+		kref_get(&m->ref);
+	mutex_unlock(&kvbm_objects_lock);
+	return m;
 }
 
 /**
@@ -316,12 +365,9 @@ int kvbm_manager_create(struct kvbm_file *file, struct kvbm_call *call)
 		err = kvbm_file_bind_new(file, m, a->bind_flags);
 		if (err)
 			goto err_put_module;
+	} else {
+		kvbm_manager_publish(m, false);
 	}
-	mutex_lock(&kvbm_objects_lock);
-	m->registry->live |= 1ULL << kvbm_store_bit(m->store);
-	/* The place was reserved, so this does not allocate. */
-	xa_store(&managers, m->ident.id, m, GFP_KERNEL_ACCOUNT);
-	mutex_unlock(&kvbm_objects_lock);
 	return 0;
 
 err_put_module:

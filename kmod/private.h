@@ -14,6 +14,8 @@
  *	batch.c		ioctls of a session, which move arrays
  *	call.c		the structure of an ioctl
  *	uarray.c	arrays of user memory
+ *	events.c	event files, and dumps to go with them
+ *	genl.c		generic netlink
  *	abi.c		checks that need nothing but the argument
  *
  * Locks above those of the engine (engine/engine.h), outermost first:
@@ -42,6 +44,7 @@
 
 #include "abi.h"
 #include "engine/engine.h"
+#include "engine/events.h"
 
 #undef pr_fmt
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -84,6 +87,12 @@ struct kvbm_ident {
  * @nr_managers: how many that are; under kvbm_objects_lock
  * @live: bit of the store of each manager that has not been ended; under
  *	kvbm_objects_lock
+ * @listeners: event files, and netlink; under kvbm_objects_lock
+ * @event_bytes: charged for the event ring while somebody listens; under
+ *	kvbm_objects_lock
+ * @gone: it was destroyed; set once
+ * @event_readers: who waits for events, or for the end
+ * @feed: of netlink; written under the lock of genl.c, read with RCU
  */
 struct kvbm_registry_object {
 	struct kvbm_ident ident;
@@ -97,6 +106,11 @@ struct kvbm_registry_object {
 	struct list_head managers;
 	u32 nr_managers;
 	u64 live;
+	u32 listeners;
+	u32 event_bytes;
+	bool gone;
+	wait_queue_head_t event_readers;
+	struct kvbm_feed __rcu *feed;
 };
 
 /**
@@ -221,6 +235,7 @@ int kvbm_registry_create(struct kvbm_file *file, struct kvbm_call *call);
 int kvbm_registry_query(struct kvbm_file *file, struct kvbm_call *call);
 int kvbm_registry_list(struct kvbm_file *file, struct kvbm_call *call);
 int kvbm_registry_destroy(struct kvbm_file *file, struct kvbm_call *call);
+struct kvbm_registry_object *kvbm_registry_next(u64 id);
 
 /* manager.c */
 int kvbm_manager_init(void);
@@ -228,6 +243,9 @@ void kvbm_manager_exit(void);
 struct kvbm_manager *kvbm_manager_bind(u64 id, unsigned int mode);
 void kvbm_manager_bind_again(struct kvbm_manager *manager);
 void kvbm_manager_unbind(struct kvbm_manager *manager);
+void kvbm_manager_publish(struct kvbm_manager *manager, bool session);
+struct kvbm_manager *kvbm_manager_next(struct kvbm_registry_object *registry,
+				       u64 id);
 int kvbm_manager_get_readable(struct kvbm_file *file, u64 id,
 			      struct kvbm_manager **out);
 void kvbm_manager_put(struct kvbm_manager *manager);
@@ -275,6 +293,22 @@ static inline struct kvbm_manager *kvbm_file_manager(struct kvbm_file *file)
 	/* Pairs with kvbm_bind(): rights and holder are set before. */
 	return smp_load_acquire(&file->manager);
 }
+
+/* events.c */
+void kvbm_events_init(struct kvbm_registry_object *registry);
+void kvbm_events_end(struct kvbm_registry_object *registry);
+int kvbm_events_listen(struct kvbm_registry_object *registry,
+		       struct kvbm_event_reader *reader);
+void kvbm_events_unlisten(struct kvbm_registry_object *registry);
+u32 kvbm_events_content(struct kvbm_registry_object *registry, u64 *manager,
+			u32 *block, char *buf, u32 size);
+int kvbm_events_open(struct kvbm_file *file, struct kvbm_call *call);
+int kvbm_events_dump(struct kvbm_file *file, struct kvbm_call *call);
+
+/* genl.c */
+int kvbm_genl_init(void);
+void kvbm_genl_exit(void);
+void kvbm_genl_notify(struct kvbm_registry_object *registry);
 
 /* batch.c */
 int kvbm_batch_allocate(struct kvbm_file *file, struct kvbm_call *call);

@@ -157,6 +157,7 @@ int kvbm_registry_create(struct kvbm_file *file, struct kvbm_call *call)
 		if (err)
 			goto err_free_engine;
 	}
+	kvbm_events_init(r);
 	a->out_id = r->ident.id;
 	err = kvbm_call_put(call);
 	if (err)
@@ -209,6 +210,7 @@ int kvbm_registry_query(struct kvbm_file *file, struct kvbm_call *call)
 	a->out_blocks = kvbm_registry_blocks(r->engine);
 	a->out_entries = kvbm_registry_entries(r->engine);
 	a->out_sketch_capacity = r->sketch_capacity;
+	kvbm_event_stats(kvbm_registry_events(r->engine), &a->out_events);
 	mutex_unlock(&kvbm_objects_lock);
 	return kvbm_call_put(call);
 }
@@ -251,9 +253,34 @@ int kvbm_registry_destroy(struct kvbm_file *file, struct kvbm_call *call)
 	else
 		unlink(r);
 	mutex_unlock(&kvbm_objects_lock);
-	if (!err)
+	if (!err) {
+		kvbm_events_end(r);
 		kvbm_registry_put(r);
+	}
 	return err;
+}
+
+/**
+ * kvbm_registry_next - for walks over all
+ * @id: of the registry, or of the last one before it
+ *
+ * Context: may sleep.
+ * Return: the registry with the lowest id that is not below @id, referenced, or
+ * NULL.
+ */
+struct kvbm_registry_object *kvbm_registry_next(u64 id)
+{
+	struct kvbm_registry_object *r = NULL;
+	unsigned long index = id;
+
+	if (id > ULONG_MAX)
+		return NULL;
+	mutex_lock(&kvbm_objects_lock);
+	r = xa_find(&registries, &index, ULONG_MAX, XA_PRESENT);
+	if (r)
+		kvbm_registry_get(r);
+	mutex_unlock(&kvbm_objects_lock);
+	return r;
 }
 
 /* The module goes: there are no managers, they hold a reference on it. */

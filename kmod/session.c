@@ -48,13 +48,13 @@ static void bind_file(struct kvbm_file *file, struct kvbm_manager *manager,
 }
 
 /**
- * kvbm_file_bind_new - bind a file to a manager that is just being made
+ * kvbm_file_bind_new - publish a manager that was just made, and bind a file to it
  * @file: any
- * @manager: not yet published, of the caller
+ * @manager: of the caller
  * @flags: KVBM_BIND_*
  *
  * Context: may sleep.
- * Return: 0 or -EISCONN.
+ * Return: 0; or, with nothing published, -EISCONN.
  */
 int kvbm_file_bind_new(struct kvbm_file *file, struct kvbm_manager *manager,
 		       u32 flags)
@@ -63,7 +63,7 @@ int kvbm_file_bind_new(struct kvbm_file *file, struct kvbm_manager *manager,
 
 	mutex_lock(&file->bind_lock);
 	if (!file->manager) {
-		kvbm_manager_bind_again(manager);
+		kvbm_manager_publish(manager, true);
 		bind_file(file, manager, flags);
 		err = 0;
 	}

@@ -12,6 +12,7 @@
 #include <kvbm/kvbm.h>
 
 struct kvbm_conn;
+struct kvbm_events;
 struct kvbm_ns;
 
 /**
@@ -19,6 +20,7 @@ struct kvbm_ns;
  * @call: what ioctl(2) does on the device; 0 or -errno
  * @reopen: another connection to the same thing, not bound
  * @open_session: what KVBM_SESSION_OPEN does, without a descriptor in between
+ * @open_events: what KVBM_EVENTS_OPEN does, with or without a descriptor
  * @close: everything that the connection holds goes back
  * @abandon: in a child: free what is ours, leave what belongs to the parent
  * @fd: the descriptor, or -1
@@ -29,6 +31,8 @@ struct kvbm_backend {
 	int (*reopen)(struct kvbm_conn *conn, struct kvbm_conn **out);
 	int (*open_session)(struct kvbm_conn *conn, uint32_t flags,
 			    struct kvbm_conn **out);
+	int (*open_events)(struct kvbm_conn *conn, uint64_t registry,
+			   struct kvbm_events **out);
 	void (*close)(struct kvbm_conn *conn);
 	void (*abandon)(struct kvbm_conn *conn);
 	int (*fd)(const struct kvbm_conn *conn);
@@ -57,6 +61,8 @@ int kvbm_conn_call(struct kvbm_conn *conn, uint32_t cmd, void *arg);
 int kvbm_conn_reopen(struct kvbm_conn *conn, struct kvbm_conn **out);
 int kvbm_conn_open_session(struct kvbm_conn *conn, uint32_t flags,
 			   struct kvbm_conn **out);
+int kvbm_conn_open_events(struct kvbm_conn *conn, uint64_t registry,
+			  struct kvbm_events **out);
 void kvbm_conn_close(struct kvbm_conn *conn);
 void kvbm_set_failed_index(uint32_t index);
 

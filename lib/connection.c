@@ -60,6 +60,14 @@ int kvbm_conn_open_session(struct kvbm_conn *conn, uint32_t flags,
 	return err;
 }
 
+int kvbm_conn_open_events(struct kvbm_conn *conn, uint64_t registry,
+			  struct kvbm_events **out)
+{
+	if (!kvbm_fork_is_current(conn->epoch))
+		return -EOWNERDEAD;
+	return conn->backend->open_events(conn, registry, out);
+}
+
 void kvbm_conn_close(struct kvbm_conn *conn)
 {
 	if (kvbm_fork_is_current(conn->epoch))

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "backend.h"
+#include "events.h"
 
 /**
  * struct device - an open file of the module
@@ -143,6 +144,25 @@ static int device_open_session(struct kvbm_conn *conn, uint32_t flags,
 	return err;
 }
 
+static int device_open_events(struct kvbm_conn *conn, uint64_t registry,
+			      struct kvbm_events **out)
+{
+	struct kvbm_events_open a = {
+		.size = sizeof(a),
+		.flags = KVBM_EVENTS_NONBLOCK,
+		.registry = registry,
+	};
+	int err;
+
+	err = do_ioctl(to_device(conn)->fd, KVBM_EVENTS_OPEN, &a);
+	if (err)
+		return err;
+	err = kvbm_events_from_device(a.out_fd, a.out_next, out);
+	if (err)
+		close(a.out_fd);
+	return err;
+}
+
 static int device_call(struct kvbm_conn *conn, uint32_t cmd, void *arg)
 {
 	return do_ioctl(to_device(conn)->fd, cmd, arg);
@@ -175,6 +195,7 @@ static const struct kvbm_backend device_backend = {
 	.call = device_call,
 	.reopen = device_reopen,
 	.open_session = device_open_session,
+	.open_events = device_open_events,
 	.close = device_close,
 	.abandon = device_close,
 	.fd = device_fd,

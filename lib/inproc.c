@@ -441,6 +441,8 @@ static int dispatch(struct inproc *f, u32 cmd, void *arg)
 		return do_check(f, arg);
 	case KVBM_MANAGER_DUMP:
 		return do_dump(f, arg);
+	case KVBM_EVENTS_DUMP:
+		return kvbm_ns_events_dump(f->ns, f->manager, arg);
 	case KVBM_MANAGER_SESSIONS:
 		return do_sessions(f, arg);
 	case KVBM_PRESENCE:
@@ -553,6 +555,12 @@ static int inproc_open_session(struct kvbm_conn *conn, uint32_t flags,
 	return 0;
 }
 
+static int inproc_open_events(struct kvbm_conn *conn, uint64_t registry,
+			      struct kvbm_events **out)
+{
+	return kvbm_ns_events_open(to_inproc(conn)->ns, registry, out);
+}
+
 static void end_session(struct inproc *f)
 {
 	u64 begin = kvbm_ns_clock(), end;
@@ -600,6 +608,7 @@ static const struct kvbm_backend inproc_backend = {
 	.call = inproc_call,
 	.reopen = inproc_reopen,
 	.open_session = inproc_open_session,
+	.open_events = inproc_open_events,
 	.close = inproc_close,
 	.abandon = inproc_abandon,
 	.fd = inproc_fd,

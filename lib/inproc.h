@@ -10,9 +10,10 @@
 
 #include "engine/engine.h"
 
+struct kvbm_events;
 struct kvbm_handles;
 struct kvbm_ns;
-struct kvbm_ns_registry;
+struct kvbm_ns_source;
 
 static inline void *kvbm_user(u64 address)
 {
@@ -66,6 +67,35 @@ struct kvbm_ns_manager {
 	u32 sessions;
 	struct kvbm_ns_session *bound;
 	u64 ends_ns;
+};
+
+/**
+ * struct kvbm_ns_registry - one registry
+ * @next: next one of the namespace, by rising id
+ * @attr: as created; owner and group filled in
+ * @id: never used twice
+ * @engine: the hashes
+ * @handles: of hashes
+ * @refs: the name, one per manager, stream and pin; under the lock of the
+ *	namespace
+ * @managers: those that have a name; under the lock of the namespace
+ * @live: bits of their stores; under the lock of the namespace
+ * @sources_lock: protects all below; a leaf
+ * @sources: streams of its events
+ * @gone: it was destroyed
+ */
+struct kvbm_ns_registry {
+	struct kvbm_ns_registry *next;
+	struct kvbm_registry_create attr;
+	u64 id;
+	struct kvbm_registry *engine;
+	struct kvbm_handles *handles;
+	u32 refs;
+	u32 managers;
+	u64 live;
+	struct mutex sources_lock;	/* of all below */
+	struct kvbm_ns_source *sources;
+	bool gone;
 };
 
 /* Every file of a namespace has a reference; the last one frees everything. */
@@ -124,6 +154,21 @@ int kvbm_ns_manager_query(struct kvbm_ns *ns, struct kvbm_ns_manager *bound,
 			  struct kvbm_manager_query *a);
 int kvbm_ns_manager_list(struct kvbm_ns *ns, struct kvbm_list *a);
 int kvbm_ns_manager_destroy(struct kvbm_ns *ns, const struct kvbm_destroy *a);
+/* Referenced; or NULL. */
+struct kvbm_ns_registry *kvbm_ns_registry_get(struct kvbm_ns *ns, u64 id);
+void kvbm_ns_registry_put(struct kvbm_ns *ns, struct kvbm_ns_registry *r);
+/* The manager of a registry with the lowest id that is not below @id; or NULL. */
+struct kvbm_ns_manager *kvbm_ns_manager_next(struct kvbm_ns *ns,
+					     const struct kvbm_ns_registry *r, u64 id);
+
+/* inproc_events.c */
+extern u32 kvbm_ns_event_ring;
+void kvbm_ns_events_init(struct kvbm_ns_registry *r);
+void kvbm_ns_events_end(struct kvbm_ns_registry *r);
+int kvbm_ns_events_open(struct kvbm_ns *ns, u64 registry, struct kvbm_events **out);
+int kvbm_ns_events_dump(struct kvbm_ns *ns, struct kvbm_ns_manager *bound,
+			struct kvbm_events_dump *a);
+
 int kvbm_ns_attach(struct kvbm_ns *ns, struct kvbm_ns_manager *bound,
 		   const struct kvbm_attach *a);
 int kvbm_ns_attachments(struct kvbm_ns *ns, struct kvbm_ns_manager *bound,

@@ -224,7 +224,7 @@ static int get_one(struct kvbm_handles *h, struct kvbm_ns *ns,
 		return -ENOMEM;
 	fresh->hash = *hash;
 	if (how == OPEN) {
-		kvbm_registry_present(h->engine, h->share.bit, hash);
+		kvbm_registry_present(h->engine, h->share.bit, hash, NULL);
 	} else if (!kvbm_registry_hold(h->engine, h->share.bit, hash)) {
 		kvbm_free_small(fresh);
 		return 0;
@@ -263,7 +263,7 @@ static bool put_one(struct kvbm_handles *h, struct kvbm_handle *handle)
 	spin_unlock(&h->table_lock);
 	if (!keep)
 		free_handle(handle);
-	kvbm_registry_absent(h->engine, h->share.bit, &hash);
+	kvbm_registry_absent(h->engine, h->share.bit, &hash, NULL);
 	return true;
 }
 

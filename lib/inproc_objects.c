@@ -10,30 +10,8 @@
 #include <unistd.h>
 
 #include "abi.h"
+#include "engine/events.h"
 #include "inproc.h"
-
-/**
- * struct kvbm_ns_registry - one registry
- * @next: next one of the namespace, by rising id
- * @attr: as created; owner and group filled in
- * @id: never used twice
- * @engine: the hashes
- * @handles: of hashes
- * @refs: the name, and one per manager, and the pins; under the lock of the
- *	namespace
- * @managers: those that have a name; under the lock of the namespace
- * @live: bits of their stores; under the lock of the namespace
- */
-struct kvbm_ns_registry {
-	struct kvbm_ns_registry *next;
-	struct kvbm_registry_create attr;
-	u64 id;
-	struct kvbm_registry *engine;
-	struct kvbm_handles *handles;
-	u32 refs;
-	u32 managers;
-	u64 live;
-};
 
 /**
  * struct kvbm_ns - what one kvbm_open("inproc:") made
@@ -87,6 +65,7 @@ static void registry_put(struct kvbm_ns_registry *r)
 		return;
 	kvbm_handles_free(r->handles);
 	kvbm_registry_free(r->engine);
+	mutex_destroy(&r->sources_lock);
 	free(r);
 }
 
@@ -176,6 +155,7 @@ static void registry_unlink(struct kvbm_ns_registry **link)
 	struct kvbm_ns_registry *r = *link;
 
 	*link = r->next;
+	kvbm_ns_events_end(r);
 	registry_put(r);
 }
 
@@ -235,6 +215,40 @@ void kvbm_ns_manager_put(struct kvbm_ns *ns, struct kvbm_ns_manager *m)
 	mutex_lock(&ns->lock);
 	manager_put(ns, m);
 	mutex_unlock(&ns->lock);
+}
+
+struct kvbm_ns_registry *kvbm_ns_registry_get(struct kvbm_ns *ns, u64 id)
+{
+	struct kvbm_ns_registry *r;
+
+	ns_lock(ns);
+	r = *registry_link(ns, id);
+	if (r)
+		r->refs++;
+	mutex_unlock(&ns->lock);
+	return r;
+}
+
+void kvbm_ns_registry_put(struct kvbm_ns *ns, struct kvbm_ns_registry *r)
+{
+	mutex_lock(&ns->lock);
+	registry_put(r);
+	mutex_unlock(&ns->lock);
+}
+
+struct kvbm_ns_manager *kvbm_ns_manager_next(struct kvbm_ns *ns,
+					     const struct kvbm_ns_registry *r, u64 id)
+{
+	struct kvbm_ns_manager *m;
+
+	ns_lock(ns);
+	m = ns->managers;
+	while (m && (m->id < id || m->registry != r))
+		m = m->next;
+	if (m)
+		m->refs++;
+	mutex_unlock(&ns->lock);
+	return m;
 }
 
 static void count_session(struct kvbm_ns *ns, struct kvbm_ns_manager *m)
@@ -374,6 +388,7 @@ int kvbm_ns_registry_create(struct kvbm_ns *ns, struct kvbm_registry_create *a)
 		err = -ENOMEM;
 		goto err_free_engine;
 	}
+	kvbm_ns_events_init(r);
 	r->id = ++ns->last_id;
 	/* The link after the last: no registry has the new id. */
 	*registry_link(ns, r->id) = r;
@@ -408,6 +423,7 @@ int kvbm_ns_registry_query(struct kvbm_ns *ns, struct kvbm_registry_query *a)
 		a->out_blocks = kvbm_registry_blocks(r->engine);
 		a->out_entries = kvbm_registry_entries(r->engine);
 		a->out_sketch_capacity = r->attr.sketch_capacity;
+		kvbm_event_stats(kvbm_registry_events(r->engine), &a->out_events);
 	}
 	mutex_unlock(&ns->lock);
 	return r ? 0 : -ENOENT;
@@ -498,6 +514,8 @@ int kvbm_ns_manager_create(struct kvbm_ns *ns, struct kvbm_ns_manager **bound,
 	m->registry = r;
 	m->created_ns = kvbm_ns_clock();
 	m->id = ++ns->last_id;
+	kvbm_store_publish(m->store, m->id, a->tier, NULL, NULL);
+	kvbm_store_announce(m->store);
 	*manager_link(ns, m->id) = m;
 	if (a->bind_flags) {
 		count_session(ns, m);

@@ -38,11 +38,14 @@ right_places() {
 	make -s install DESTDIR="$root" || return 1
 	files "$root" >"$work/found"
 	LC_ALL=C sort >"$work/wanted" <<-EOT
+	/usr/local/bin/kvbm-eventd
 	/usr/local/bin/kvbm-exporter
 	/usr/local/bin/kvbm-replay
 	/usr/local/bin/kvbm-run
 	/usr/local/bin/kvbmctl
 	/usr/local/include/kvbm/assignments.h
+	/usr/local/include/kvbm/events.h
+	/usr/local/include/kvbm/events_netlink.h
 	/usr/local/include/kvbm/handle.h
 	/usr/local/include/kvbm/hash.h
 	/usr/local/include/kvbm/kvbm.h
@@ -51,19 +54,27 @@ right_places() {
 	/usr/local/include/kvbm/testing.h
 	/usr/local/include/kvbm/tokens.h
 	/usr/local/include/linux/kvbm.h
+	/usr/local/include/linux/kvbm_netlink.h
 	/usr/local/include/linux/kvbm_types.h
+	/usr/local/lib/libkvbm-netlink.a
+	/usr/local/lib/libkvbm-netlink.so
+	/usr/local/lib/libkvbm-netlink.so.$major
+	/usr/local/lib/libkvbm-netlink.so.$version
 	/usr/local/lib/libkvbm.a
 	/usr/local/lib/libkvbm.so
 	/usr/local/lib/libkvbm.so.$major
 	/usr/local/lib/libkvbm.so.$version
 	/usr/local/lib/modprobe.d/kvbm.conf
 	/usr/local/lib/modules-load.d/kvbm.conf
+	/usr/local/lib/pkgconfig/libkvbm-netlink.pc
 	/usr/local/lib/pkgconfig/libkvbm.pc
+	/usr/local/lib/systemd/system/kvbm-eventd.service
 	/usr/local/lib/systemd/system/kvbm-exporter.service
 	/usr/local/lib/systemd/system/kvbm-exporter.timer
 	/usr/local/lib/sysusers.d/kvbm.conf
 	/usr/local/lib/udev/rules.d/60-kvbm.rules
 	/usr/local/share/bash-completion/completions/kvbmctl
+	/usr/local/share/doc/kvbm/kvbm-eventd.env
 	/usr/local/share/kvbm/kvbm.json
 	/usr/local/share/kvbm/kvbm.rules.yml
 	/usr/local/share/man/man1/kvbm-replay.1
@@ -74,8 +85,10 @@ right_places() {
 	/usr/local/share/man/man3/kvbm_request.3
 	/usr/local/share/man/man3/kvbm_sched.3
 	/usr/local/share/man/man3/kvbm_token_seq.3
+	/usr/local/share/man/man3/libkvbm-events.3
 	/usr/local/share/man/man3/libkvbm.3
 	/usr/local/share/man/man4/kvbm.4
+	/usr/local/share/man/man8/kvbm-eventd.8
 	/usr/local/share/man/man8/kvbm-exporter.8
 	/usr/local/share/man/man8/kvbmctl.8
 	EOT
@@ -135,22 +148,38 @@ group_exists() {
 	[ -n "$group" ] && grep "^g $group " packaging/kvbm.sysusers
 }
 
-# The program that the service starts is where it was installed.
+# The programs that the services start are where they were installed.
 units_are_sound() {
-	local program
+	local service program
 
-	program=$(sed -n 's/^ExecStart=\([^ ]*\) .*/\1/p' \
-		"$root/usr/local/lib/systemd/system/kvbm-exporter.service")
-	[ -x "$root$program" ] || { echo "no $program"; return 1; }
-	command -v systemd-analyze >/dev/null || return 0
-	# Of a copy, which names a program that is here.
 	mkdir -p "$work/units"
 	cp "$root"/usr/local/lib/systemd/system/* "$work/units"
-	sed -i "s|=$program|=$root$program|" "$work/units/kvbm-exporter.service"
+	for service in "$work"/units/*.service; do
+		program=$(sed -n 's/^ExecStart=\([^ ]*\) .*/\1/p' "$service")
+		[ -x "$root$program" ] || { echo "no $program"; return 1; }
+		# A copy, which names a program that is here.
+		sed -i "s|=$program|=$root$program|" "$service"
+	done
+	command -v systemd-analyze >/dev/null || return 0
 	systemd-analyze verify --man=no "$work"/units/* >"$work/verify" 2>&1
 	cat "$work/verify"
 	# It may have something to say about other units of this machine.
 	! grep kvbm "$work/verify"
+}
+
+# kvbm-eventd knows the options in its example: it gets as far as the device.
+example_works() {
+	local line said KVBM_EVENTD_OPTIONS
+
+	grep '^#KVBM_EVENTD_OPTIONS=' "$root/usr/local/share/doc/kvbm/kvbm-eventd.env" |
+	while read -r line; do
+		eval "${line#\#}"
+		# shellcheck disable=SC2086	# options are words
+		said=$("$root/usr/local/bin/kvbm-eventd" --device=/no-device \
+			$KVBM_EVENTD_OPTIONS 2>&1)
+		echo "$said"
+		[[ $said = *'/no-device: '* ]] || return 1
+	done
 }
 
 # words LINE: what bash would offer at the end of that line.
@@ -276,13 +305,14 @@ on_host >"$work/before"
 host_is_untouched() { on_host | diff "$work/before" -; }
 
 echo "TAP version 13"
-echo "1..15"
+echo "1..16"
 check "what is installed where" right_places
 check "another PREFIX" prefix_is_followed
 check "a program against what is installed" a_program_builds
 check "programs run from where they are installed" tools_run
 check "the group of the rule is made" group_exists
 check "units of systemd" units_are_sound
+check "the example of kvbm-eventd" example_works
 check "completion in bash" completes
 check "uninstall leaves nothing" nothing_is_left
 check "sources for DKMS" dkms_sources

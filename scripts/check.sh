@@ -26,6 +26,7 @@ fi
 # suite | kernel or host | a file it cannot do without | command
 suites=(
 "engine      | host       | selftests/engine/Makefile | make -s -C selftests/engine run_tests"
+"eventd      | host       | scripts/eventd.sh         | scripts/eventd.sh"
 "static      | host       | scripts/static.sh         | scripts/static.sh"
 "abi         | host       | selftests/abi/check.sh    | selftests/abi/check.sh"
 "packaging   | host       | packaging/check.sh        | packaging/check.sh"

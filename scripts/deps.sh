@@ -12,6 +12,7 @@
 #   static       static checkers
 #   abi          layout of structures, in 32-bit programs, too
 #   packaging    DKMS, and what installing is tested with
+#   events       a NATS server, and decoders for what kvbm-eventd publishes
 #   plots        what scripts/plot-run.sh draws with
 #
 # Without a GROUP: all of them but the last.
@@ -21,6 +22,7 @@ packages() {
 	case $1 in
 	build)
 		echo gcc make libc6-dev pkg-config libjansson-dev libxxhash-dev \
+		     libzmq3-dev libnats-dev libmsgpack-dev libnl-genl-3-dev \
 		     libncurses-dev \
 		     python3 ;;
 	vm)
@@ -31,15 +33,19 @@ packages() {
 		echo gcc make linux-source-6.12 flex bison bc libelf-dev \
 		     libssl-dev xz-utils util-linux perl ;;
 	static)
-		echo sparse shellcheck g++ perl mandoc ;;
+		echo sparse shellcheck gcc g++ perl mandoc python3 python3-yaml \
+		     python3-jsonschema ;;
 	abi)
 		echo gcc g++ gcc-multilib dwarves ;;
 	packaging)
 		echo gcc make dkms kmod pkg-config ;;
+	events)
+		echo gcc make pkg-config python3 nats-server python3-zmq \
+		     python3-msgpack ;;
 	plots)
 		echo gnuplot-nox ;;
 	*)
-		echo "deps.sh: no such group: $1 (build vm debugkernel static abi packaging plots)" >&2
+		echo "deps.sh: no such group: $1 (build vm debugkernel static abi packaging events plots)" >&2
 		exit 2 ;;
 	esac
 }
@@ -54,7 +60,7 @@ missing_of() {
 	done
 }
 
-[ $# -gt 0 ] || set -- build vm debugkernel static abi packaging
+[ $# -gt 0 ] || set -- build vm debugkernel static abi packaging events
 
 wanted=
 for group; do

@@ -15,8 +15,8 @@
 #   DESTDIR   in front of all paths; then dkms is not called
 #   PREFIX    default /usr/local
 #   BINDIR LIBDIR INCLUDEDIR MANDIR SHAREDIR COMPLETIONDIR UDEVDIR SYSUSERSDIR
-#   MODULESLOADDIR MODPROBEDIR UNITDIR
-#             single directories, by default below PREFIX. The last five are
+#   MODULESLOADDIR MODPROBEDIR UNITDIR DOCDIR
+#             single directories, by default below PREFIX. Those from UDEVDIR to UNITDIR are
 #             only looked at below /usr, /usr/local and /etc
 #   NO_BUILD  not empty: the sources only, without a call of dkms
 #   KVER      the kernel to build for with dkms, default the running one
@@ -48,17 +48,29 @@ UDEVDIR=${UDEVDIR:-$PREFIX/lib/udev}
 SYSUSERSDIR=${SYSUSERSDIR:-$PREFIX/lib/sysusers.d}
 MODULESLOADDIR=${MODULESLOADDIR:-$PREFIX/lib/modules-load.d}
 MODPROBEDIR=${MODPROBEDIR:-$PREFIX/lib/modprobe.d}
+UNITDIR=${UNITDIR:-$PREFIX/lib/systemd/system}
+DOCDIR=${DOCDIR:-$PREFIX/share/doc/kvbm}
 
 # put MODE SOURCE DIRECTORY [NAME]
 put() {
 	install -D -m "$1" "$2" "$DESTDIR$3/${4:-$(basename "$2")}"
 }
 
+# put_unit TEMPLATE: a unit has to know where the programs are.
+put_unit() {
+	local unit
+
+	unit=$DESTDIR$UNITDIR/$(basename "$1" .in)
+	install -d "$DESTDIR$UNITDIR"
+	sed "s|@BINDIR@|$BINDIR|" "$1" >"$unit"
+	chmod 644 "$unit"
+}
+
 install_all() {
 	local program page
 
 	# It has the PREFIX of whoever made it last.
-	rm -f build/lib/libkvbm.pc
+	rm -f build/lib/libkvbm.pc build/lib/libkvbm-netlink.pc
 	make -s -C lib install DESTDIR="$DESTDIR" PREFIX="$PREFIX" \
 		LIBDIR="$LIBDIR" INCLUDEDIR="$INCLUDEDIR"
 	# Every folder with a main.c is a program.
@@ -72,11 +84,11 @@ install_all() {
 	put 644 packaging/kvbm.sysusers "$SYSUSERSDIR" kvbm.conf
 	put 644 packaging/kvbm.modules-load "$MODULESLOADDIR" kvbm.conf
 	put 644 packaging/kvbm.modprobe "$MODPROBEDIR" kvbm.conf
+	put_unit packaging/systemd/kvbm-eventd.service.in
+	put_unit packaging/systemd/kvbm-exporter.service.in
+	put 644 packaging/kvbm-eventd.env "$DOCDIR"
 	put 644 packaging/completion/kvbmctl.bash "$COMPLETIONDIR" kvbmctl
 	put 644 packaging/systemd/kvbm-exporter.timer "$UNITDIR"
-	put 644 packaging/systemd/kvbm-exporter.service.in "$UNITDIR" \
-		kvbm-exporter.service
-	sed -i "s|@BINDIR@|$BINDIR|" "$DESTDIR$UNITDIR/kvbm-exporter.service"
 	put 644 packaging/prometheus/kvbm.rules.yml "$SHAREDIR"
 	put 644 packaging/grafana/kvbm.json "$SHAREDIR"
 }
@@ -88,6 +100,7 @@ after_install() {
 	  systemd-sysusers            make the group kvbm (or: groupadd -r kvbm)
 	  udevadm control --reload    give the device to it
 	  usermod -aG kvbm USER       let somebody use it
+	  kvbm-eventd(8)              tell routers of events
 	  systemctl enable --now kvbm-exporter.timer
 	                              metrics for node_exporter
 	The module is another matter: make dkms, or make modules_install.
@@ -106,7 +119,7 @@ uninstall_all() {
 		rm -f "$real/${file#./}"
 	done
 	# Only ours: others are shared.
-	rmdir "$real$INCLUDEDIR/kvbm" "$real$SHAREDIR" 2>/dev/null || true
+	rmdir "$real$INCLUDEDIR/kvbm" "$real$SHAREDIR" "$real$DOCDIR" 2>/dev/null || true
 }
 
 dkms_sources() {

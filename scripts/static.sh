@@ -164,7 +164,7 @@ manual_pages() {
 	done < <(
 		sed -n 's/^#define \(KVBM_[A-Z_]*\)[[:space:]]*KVBM_IOC(.*/kvbm \1/p
 			s/^ \* \(E[A-Z0-9]*\) .*/kvbm \1/p' uapi/linux/kvbm.h
-		for page in kvbmctl kvbm-exporter kvbm-replay kvbm-run; do
+		for page in kvbmctl kvbm-eventd kvbm-exporter kvbm-replay kvbm-run; do
 			sed -n "s/^\t{ \"\([a-z-]*\)\", .*/$page \1/p" tools/"$page"/*.c
 		done
 	)
@@ -186,7 +186,7 @@ sysfs_abi() {
 checkpatch_dirs=(kmod uapi lib tools selftests examples scripts)
 
 echo "TAP version 13"
-echo "1..$((2 + ${#checkpatch_dirs[@]} + 6))"
+echo "1..$((2 + ${#checkpatch_dirs[@]} + 7))"
 for kernel in stock-6.12 stock-6.1; do
 	if [ -e Kbuild ]; then
 		check "W=1 and sparse, $kernel" build $kernel
@@ -206,5 +206,6 @@ check "uapi headers alone, C90 and C++" uapi_header
 check "shellcheck" shell_scripts
 check "SPDX lines" spdx
 check "manual pages" manual_pages
+check "netlink specification" env KSRC="$KSRC" scripts/netlink-spec.sh
 check "sysfs files are documented" sysfs_abi
 exit $failed

@@ -154,6 +154,26 @@ colours_on_terminals_only() {
 		status 0 env TERM=xterm kvbmctl list && ! has "$esc"
 }
 
+# Until it has seen three events in a row: those of any life of a manager.
+monitor() {
+	kvbmctl monitor --json --count=3 "$r" >/tmp/monitor.out &
+	monitor=$!
+	i=0
+	while kill -0 "$monitor" 2>/dev/null && [ "$i" -lt 100 ]; do
+		kvbmctl create manager "$r:mon" --blocks=1 &&
+			kvbmctl destroy "$r:mon" || return 1
+		i=$((i + 1))
+	done
+	wait "$monitor" || return 1
+	cat /tmp/monitor.out
+	[ "$(wc -l </tmp/monitor.out)" = 3 ] || return 1
+	for type in created cleared destroyed; do
+		grep -q "\"type\":\"$type\"" /tmp/monitor.out || return 1
+	done
+	status 1 kvbmctl monitor "$r:mon" && says REGISTRY &&
+		status 2 kvbmctl monitor --count=0 "$r"
+}
+
 gc_is_careful() {
 	# In use, just made, with a cache: none of them.
 	status 0 kvbmctl gc --older=86400 "$r" && ! has "$r" &&
@@ -223,7 +243,7 @@ exec 9<>/tmp/ctl.fifo
 read -r word </tmp/ctl.fifo.out
 [ "$word" = ready ] || skip_all "kvbm_hold is not ready"
 
-echo "1..16"
+echo "1..17"
 test_case "holders, as text" holders_text
 test_program "holders, as JSON" holders_json
 test_program "dump, as text" dump_text
@@ -237,6 +257,7 @@ test_case "top, on a screen" top_screen
 test_program "colours on terminals only" colours_on_terminals_only
 test_program "bad input" bad_input
 test_case "what may not be read" not_readable
+test_case "monitor" monitor
 test_case "gc destroys nothing unasked" gc_is_careful
 exec 9<&-
 kill "$held" 2>/dev/null

@@ -56,6 +56,7 @@ FIXTURE(table)
 	uint64_t ids[BLOCKS];
 	struct kvbm_held list[BLOCKS];
 	struct kvbm_slot_info slots[BLOCKS];
+	char records[KVBM_EVENT_MAX_SIZE];
 	struct kvbm_session_info sessions[BLOCKS];
 	char *read_only;
 	char *short_of;		/* the page after it cannot be touched */
@@ -172,6 +173,14 @@ static void valid(struct _test_data_table *self, const struct call *call, union 
 			.managers = ptr(&self->manager), .nr_managers = 1,
 			.out_masks = ptr(self->ids) };
 		break;
+	case KVBM_EVENTS_OPEN:
+		((struct kvbm_events_open *)arg)->registry = 1ull << 60;
+		break;
+	case KVBM_EVENTS_DUMP:
+		*(struct kvbm_events_dump *)arg = (struct kvbm_events_dump){
+			.size = call->size, .records = ptr(self->records),
+			.bytes = sizeof(self->records) };
+		break;
 	case KVBM_ATTACH:
 		*(struct kvbm_attach *)arg = (struct kvbm_attach){
 			.size = call->size, .hash = self->h[0], .type = 1, .len = N,
@@ -270,6 +279,7 @@ static int answer(const struct call *call)
 		return -EEXIST;
 	case KVBM_REGISTRY_DESTROY:
 	case KVBM_MANAGER_DESTROY:
+	case KVBM_EVENTS_OPEN:
 		return -ENOENT;
 	case KVBM_BIND:
 		return -EISCONN;
@@ -316,7 +326,8 @@ TEST_F(table, count_zero)
 			arrays++;
 		}
 		/* To list into no room at all is a mistake. */
-		if (call->cmd == KVBM_REGISTRY_LIST || call->cmd == KVBM_MANAGER_LIST)
+		if (call->cmd == KVBM_REGISTRY_LIST ||
+		    call->cmd == KVBM_MANAGER_LIST || call->cmd == KVBM_EVENTS_DUMP)
 			want = -EINVAL;
 		if (arrays)
 			EXPECT_EQ(want, kv(self->s, call->cmd, &arg))

@@ -15,9 +15,11 @@
  *	store->lock	spinlock: slots, index, pools, counters of one store
  *	registry stripe	spinlock: entries of one group of buckets
  *	registry pool	spinlock: the pool of free entries
+ *	event ring	spinlock: the events of a registry; a leaf
  *	attachments	spinlock: what hangs on hashes of the registry
  *
- * registry->dir_lock is a mutex of its own: with it nothing else is held.
+ * registry->dir_lock is a mutex of its own: with it nothing else is held. Under
+ * the mutex of those who listen to events, only the lock of the ring is taken.
  *
  * No path holds two of one kind, and nobody waits for blocks with a mutex held.
  * Nothing sleeps, allocates, touches user memory
@@ -127,7 +129,7 @@ int kvbm_store_alloc(struct kvbm_registry *registry,
 		     struct kvbm_store **out);
 void kvbm_store_free(struct kvbm_store *store);
 u64 kvbm_store_bytes(const struct kvbm_store_config *config);
-void kvbm_store_publish(struct kvbm_store *store, u64 tag,
+void kvbm_store_publish(struct kvbm_store *store, u64 tag, u8 tier,
 			void (*notify)(void *arg), void *arg);
 u32 kvbm_store_bit(const struct kvbm_store *store);
 void *kvbm_store_aux(const struct kvbm_store *store, u32 id);
@@ -141,6 +143,12 @@ void kvbm_store_counters(struct kvbm_store *store, struct kvbm_counters *out);
 int kvbm_store_check(struct kvbm_store *store, struct kvbm_check_result *out);
 u32 kvbm_store_dump(struct kvbm_store *store, u32 start, u32 count,
 		    struct kvbm_slot_info *slots);
+
+/* report.c */
+
+void kvbm_store_announce(struct kvbm_store *store);
+u32 kvbm_store_content(struct kvbm_store *store, u32 *block, u32 count, char *buf,
+		       u32 size);
 
 /* holder.c */
 

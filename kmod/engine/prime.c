@@ -9,20 +9,22 @@
 static int take_all(struct kvbm_store *s, struct kvbm_holder *h)
 {
 	struct kvbm_hash hash = {};
+	struct kvbm_report report;
 	int err;
 
 	mutex_lock(&s->large);
 	mutex_lock(&h->lock);
 	spin_lock(&s->lock);
-	/* The stripe of the hash, and below it the pool of entries. */
-	kvbm_registry_present(s->registry, s->share.bit, &hash);
+	/* The stripe of the hash, and below it the pool of entries and the ring. */
+	kvbm_store_report_self(s, &report);
+	kvbm_registry_present(s->registry, s->share.bit, &hash, &report);
 	spin_unlock(&s->lock);
 	mutex_unlock(&h->lock);
 	mutex_unlock(&s->large);
 	err = kvbm_registry_attach(s->registry, &hash, 1, KVBM_ATTACH_UNIQUE, NULL, 0);
 	/* What hangs on a hash goes with it, under all of them. */
 	spin_lock(&s->lock);
-	kvbm_registry_absent(s->registry, s->share.bit, &hash);
+	kvbm_registry_absent(s->registry, s->share.bit, &hash, &report);
 	spin_unlock(&s->lock);
 	return err;
 }

@@ -74,6 +74,7 @@ struct kvbm_stripe {
  * @nr_used: entries that hold a hash
  * @blocks: blocks of all stores
  * @members: bit per store
+ * @events: what became present and absent; has its own locks
  * @attachments: NULL until the first one
  * @charge: who pays for them, or NULL; immutable once published
  * @gone: told that a hash is present nowhere any more, or NULL; immutable once
@@ -98,6 +99,7 @@ struct kvbm_registry {
 	u64 nr_used;
 	u64 blocks;
 	u64 members;
+	struct kvbm_event_ring events;
 	struct kvbm_attachments *attachments;
 	const struct kvbm_charge_ops *charge;
 	void (*gone)(void *arg, const struct kvbm_hash *hash);
@@ -164,6 +166,7 @@ int kvbm_registry_alloc(u64 capacity, u32 schema, struct kvbm_registry **out)
 	r->pool = KVBM_NIL;
 	mutex_init(&r->dir_lock);
 	spin_lock_init(&r->pool_lock);
+	kvbm_event_ring_init(&r->events);
 
 	r->buckets = kvbm_alloc(buckets, sizeof(*r->buckets));
 	r->stripes = kvbm_alloc(stripes, sizeof(*r->stripes));
@@ -188,6 +191,7 @@ int kvbm_registry_alloc(u64 capacity, u32 schema, struct kvbm_registry **out)
  */
 void kvbm_registry_free(struct kvbm_registry *registry)
 {
+	kvbm_event_ring_destroy(&registry->events);
 	if (registry->attachments) {
 		kvbm_attachments_free(registry->attachments);
 		uncharge(registry, kvbm_attachments_bytes(registry->capacity));
@@ -216,6 +220,11 @@ u64 kvbm_registry_bytes(u64 capacity, u64 sketch_capacity)
 	       MAX_STRIPES * sizeof(struct kvbm_stripe) +
 	       dir_size(capacity) * (sizeof(void *) + sizeof(void *)) +
 	       (sketch_capacity ? kvbm_sketch_bytes(sketch_capacity) : 0);
+}
+
+struct kvbm_event_ring *kvbm_registry_events(struct kvbm_registry *registry)
+{
+	return &registry->events;
 }
 
 u32 kvbm_registry_schema(const struct kvbm_registry *registry)
@@ -393,12 +402,14 @@ static void mark_attached(struct kvbm_registry *r, struct kvbm_entry *e)
  * @registry: the registry
  * @bit: the store's
  * @hash: absent in that store until now
+ * @report: the store and the block, for the event; NULL for none
  *
  * Context: under the lock of the store. There is always room: every store
  * brought as many entries as it can have distinct hashes.
  */
 void kvbm_registry_present(struct kvbm_registry *registry, u32 bit,
-			   const struct kvbm_hash *hash)
+			   const struct kvbm_hash *hash,
+			   const struct kvbm_report *report)
 {
 	u32 bucket = bucket_of(registry, hash);
 	struct kvbm_entry *e;
@@ -419,6 +430,8 @@ void kvbm_registry_present(struct kvbm_registry *registry, u32 bit,
 		kvbm_registry_touch(registry, hash);
 	}
 	e = entry_at(registry, *link);
+	if (report)
+		kvbm_event_stored(&registry->events, report, hash, e->present);
 	e->present |= 1ULL << bit;
 unlock:
 	spin_unlock(stripe_of(registry, bucket));
@@ -454,11 +467,13 @@ bool kvbm_registry_hold(struct kvbm_registry *registry, u32 bit,
  * @registry: the registry
  * @bit: the store's
  * @hash: present in that store until now
+ * @report: the store and the block, for the event; NULL for none
  *
  * Context: under the lock of the store.
  */
 void kvbm_registry_absent(struct kvbm_registry *registry, u32 bit,
-			  const struct kvbm_hash *hash)
+			  const struct kvbm_hash *hash,
+			  const struct kvbm_report *report)
 {
 	u32 bucket = bucket_of(registry, hash);
 	struct kvbm_entry *e;
@@ -471,6 +486,8 @@ void kvbm_registry_absent(struct kvbm_registry *registry, u32 bit,
 		goto unlock;
 	e = entry_at(registry, index);
 	e->present &= ~(1ULL << bit);
+	if (report)
+		kvbm_event_removed(&registry->events, report, hash, e->present);
 	if (!e->present) {
 		if (e->prev == ATTACHED)
 			drop_attached(registry, hash);

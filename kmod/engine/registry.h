@@ -6,6 +6,7 @@
 #define KVBM_ENGINE_REGISTRY_H
 
 #include "engine.h"
+#include "events.h"
 
 struct kvbm_entry;
 
@@ -45,9 +46,11 @@ bool kvbm_registry_hold(struct kvbm_registry *registry, u32 bit,
 void kvbm_registry_leave(struct kvbm_registry *registry,
 			 struct kvbm_share *share);
 void kvbm_registry_present(struct kvbm_registry *registry, u32 bit,
-			   const struct kvbm_hash *hash);
+			   const struct kvbm_hash *hash,
+			   const struct kvbm_report *report);
 void kvbm_registry_absent(struct kvbm_registry *registry, u32 bit,
-			  const struct kvbm_hash *hash);
+			  const struct kvbm_hash *hash,
+			  const struct kvbm_report *report);
 u32 kvbm_registry_schema(const struct kvbm_registry *registry);
 bool kvbm_registry_has_sketch(const struct kvbm_registry *registry);
 u64 kvbm_share_bytes(u32 count);

@@ -162,7 +162,10 @@ int kvbm_holder_drain(struct kvbm_holder *holder, u32 *drained, u32 *in_use)
 			++*drained;
 		}
 		*in_use = count_held(s);
+		if (!todo && *drained)
+			kvbm_store_drained(s);
 		spin_unlock(&s->lock);
+		kvbm_event_tell(kvbm_registry_events(s->registry));
 		kvbm_relax();
 	}
 	return 0;

@@ -49,17 +49,30 @@ static u8 default_flags(const struct kvbm_store *s)
 	return s->config.reset_on_release ? KVBM_SLOT_RESET_ON_RELEASE : 0;
 }
 
+/* The block in an event, if there shall be one. */
+static const struct kvbm_report *report_of(const struct kvbm_store *s, u32 id,
+					   struct kvbm_report *report)
+{
+	lockdep_assert_held(&s->lock);
+	if (!s->reporting || !kvbm_event_heard(kvbm_registry_events(s->registry)))
+		return NULL;
+	kvbm_store_report_block(s, id, report);
+	return report;
+}
+
 /* Return: the hash of the hash, for who needs it next. */
 static u32 index_insert(struct kvbm_store *s, u32 id)
 {
 	struct kvbm_slot *slot = &s->slots[id];
 	u32 key = kvbm_key_hash(&s->key, &slot->hash);
 	u32 *bucket = &s->buckets[key & s->mask];
+	struct kvbm_report report;
 
 	lockdep_assert_held(&s->lock);
 	slot->chain = *bucket;
 	*bucket = id;
-	kvbm_registry_present(s->registry, s->share.bit, &slot->hash);
+	kvbm_registry_present(s->registry, s->share.bit, &slot->hash,
+			      report_of(s, id, &report));
 	return key;
 }
 
@@ -69,12 +82,14 @@ static u32 index_remove(struct kvbm_store *s, u32 id)
 	struct kvbm_slot *slot = &s->slots[id];
 	u32 key = kvbm_key_hash(&s->key, &slot->hash);
 	u32 *link = &s->buckets[key & s->mask];
+	struct kvbm_report report;
 
 	lockdep_assert_held(&s->lock);
 	while (*link != id)
 		link = &s->slots[*link].chain;
 	*link = slot->chain;
-	kvbm_registry_absent(s->registry, s->share.bit, &slot->hash);
+	kvbm_registry_absent(s->registry, s->share.bit, &slot->hash,
+			     report_of(s, id, &report));
 	return key;
 }
 
@@ -459,6 +474,10 @@ void kvbm_store_free(struct kvbm_store *store)
 {
 	u32 bucket, n = 0;
 
+	spin_lock(&store->lock);
+	kvbm_store_end_reports(store);
+	spin_unlock(&store->lock);
+	kvbm_event_tell(kvbm_registry_events(store->registry));
 	/* Nobody else is here any more; the lock is for the annotations. */
 	for (bucket = 0; bucket <= store->mask; bucket++) {
 		spin_lock(&store->lock);
@@ -499,17 +518,19 @@ u64 kvbm_store_bytes(const struct kvbm_store_config *config)
 /**
  * kvbm_store_publish - what a store shall know of the world before it is used
  * @store: the store
- * @tag: id of its manager, for traces
+ * @tag: id of its manager, for traces and events
+ * @tier: KVBM_TIER_*, for events
  * @notify: called without spinlocks when blocks became available and when the
  *	store is shut down; may be NULL; must not sleep
  * @arg: for @notify
  *
  * Context: any; nobody else knows the store yet.
  */
-void kvbm_store_publish(struct kvbm_store *store, u64 tag,
+void kvbm_store_publish(struct kvbm_store *store, u64 tag, u8 tier,
 			void (*notify)(void *arg), void *arg)
 {
 	store->tag = tag;
+	store->tier = tier;
 	store->notify = notify;
 	store->notify_arg = arg;
 }
@@ -565,12 +586,15 @@ int kvbm_store_shutdown(struct kvbm_store *store, bool force)
 	spin_lock(&store->lock);
 	if (!force && (store->promised ||
 		       states[KVBM_STATE_RESET] + states[KVBM_STATE_INACTIVE] !=
-		       store->config.block_count - store->config.nr_reserved))
+		       store->config.block_count - store->config.nr_reserved)) {
 		err = -EBUSY;
-	else
+	} else {
 		store->shutdown = true;
+		kvbm_store_end_reports(store);
+	}
 	spin_unlock(&store->lock);
 	if (!err) {
+		kvbm_event_tell(kvbm_registry_events(store->registry));
 		kvbm_store_cancel_waiters(store, NULL, -ESHUTDOWN);
 		if (store->notify)
 			store->notify(store->notify_arg);

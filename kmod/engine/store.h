@@ -52,13 +52,16 @@ struct kvbm_waiter {
  *	under @lock
  * @aux: aux_size bytes per slot. A block's are the business of the session that
  *	holds it as Mutable, under its mutex; from Staged on they do not change
- * @tag: id of the manager, for traces; immutable once published
+ * @tag: id of the manager, for traces and events; immutable once published
+ * @tier: KVBM_TIER_*, for events; immutable once published
  * @notify: called without spinlocks when blocks became available, or on shutdown;
  *	immutable once published
  * @notify_arg: for @notify
  * @large: held by an allocation of more than a chunk
  * @lock: protects all below, and @slots and @buckets
  * @shutdown: nothing but releases any more
+ * @reporting: it was announced, and not shut down since: what happens is told in
+ *	events
  * @free: the reset pool, first in first out
  * @evictor: the inactive pool
  * @promised: blocks of the two pools that were promised to a large allocation
@@ -80,12 +83,14 @@ struct kvbm_store {
 	u32 *buckets;
 	void *aux;
 	u64 tag;
+	u8 tier;
 	void (*notify)(void *arg);
 	void *notify_arg;
 	struct mutex large;	/* see above */
 
 	spinlock_t lock ____cacheline_aligned_in_smp;
 	bool shutdown;
+	bool reporting;
 	struct kvbm_slot_list free;
 	struct kvbm_evictor *evictor;
 	u32 promised;
@@ -144,6 +149,13 @@ int kvbm_store_check_alive(struct kvbm_store *s);
 void kvbm_store_touch(struct kvbm_store *s, const struct kvbm_hash *hashes,
 		      const struct kvbm_token *tokens, u32 count,
 		      enum kvbm_match_mode mode);
+
+/* report.c: each under the lock of the store. */
+void kvbm_store_report_self(const struct kvbm_store *s, struct kvbm_report *report);
+void kvbm_store_report_block(const struct kvbm_store *s, u32 id,
+			     struct kvbm_report *report);
+void kvbm_store_drained(struct kvbm_store *s);
+void kvbm_store_end_reports(struct kvbm_store *s);
 
 /* The transitions; each under the lock of the store. See store.c. */
 void kvbm_store_ref(struct kvbm_store *s, u32 id);

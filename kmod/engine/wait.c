@@ -97,8 +97,8 @@ static void wake(struct kvbm_waiter *w)
 }
 
 /**
- * kvbm_store_unlock - unlock, and tell who waits
- * @s: the store, locked; blocks may have become available
+ * kvbm_store_unlock - unlock, and tell who waits, for blocks or for events
+ * @s: the store, locked; blocks may have become available, present or absent
  */
 void kvbm_store_unlock(struct kvbm_store *s)
 	__releases(&s->lock)
@@ -111,6 +111,7 @@ void kvbm_store_unlock(struct kvbm_store *s)
 	wake(granted);
 	if (notify)
 		s->notify(s->notify_arg);
+	kvbm_event_tell(kvbm_registry_events(s->registry));
 }
 
 /* Too few blocks: queue, or say so. */

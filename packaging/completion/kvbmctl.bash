@@ -11,7 +11,8 @@ _kvbmctl_names() {
 
 _kvbmctl() {
 	local cur=${COMP_WORDS[COMP_CWORD]} line=${COMP_LINE:0:COMP_POINT}
-	local commands="create list show destroy stat check dump holders top gc info"
+	local commands="create list show destroy stat check dump holders top gc info
+		monitor"
 	local words word command='' object='' options='--device= --json --help' choices=''
 	local prefix
 
@@ -53,6 +54,9 @@ _kvbmctl() {
 			--state=reset --state=mutable --state=staged --state=primary
 			--state=duplicate --state=inactive'
 		[ -n "$object" ] || choices=$(_kvbmctl_names all | grep :) ;;
+	monitor)
+		options+=' --count= --dump --power-of-two'
+		[ -n "$object" ] || choices=$(_kvbmctl_names) ;;
 	holders)
 		[ -n "$object" ] || choices=$(_kvbmctl_names all) ;;
 	top)

@@ -11,6 +11,8 @@ struct kvbm_counters counters;
 struct kvbm_held held;
 struct kvbm_check_result check_result;
 struct kvbm_slot_info slot_info;
+struct kvbm_event_record event_record;
+struct kvbm_event_stats event_stats;
 struct kvbm_session_info session_info;
 
 struct kvbm_info info;
@@ -28,6 +30,8 @@ struct kvbm_attach attach;
 struct kvbm_attachments attachments;
 struct kvbm_frequency frequency;
 struct kvbm_manager_dump manager_dump;
+struct kvbm_events_open events_open;
+struct kvbm_events_dump events_dump;
 struct kvbm_manager_sessions manager_sessions;
 struct kvbm_bind bind_args;
 struct kvbm_session_open session_open;

@@ -56,12 +56,12 @@ static void close_bed(struct bed *b)
 
 static void present(struct bed *b, u32 store, u32 hash)
 {
-	kvbm_registry_present(b->r, kvbm_store_bit(b->s[store]), &b->h[hash]);
+	kvbm_registry_present(b->r, kvbm_store_bit(b->s[store]), &b->h[hash], NULL);
 }
 
 static void absent(struct bed *b, u32 store, u32 hash)
 {
-	kvbm_registry_absent(b->r, kvbm_store_bit(b->s[store]), &b->h[hash]);
+	kvbm_registry_absent(b->r, kvbm_store_bit(b->s[store]), &b->h[hash], NULL);
 }
 
 static int attach(struct bed *b, u32 hash, u64 type, u32 mode, const char *text)

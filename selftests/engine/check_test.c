@@ -266,13 +266,13 @@ static void bad_presence(void)
 	struct fixture f;
 
 	break_set_up(&f);
-	kvbm_registry_absent(f.registry, f.store->share.bit, &hash);
+	kvbm_registry_absent(f.registry, f.store->share.bit, &hash, NULL);
 	expect_found(&f, KVBM_CHECK_BAD_PRESENCE, LONELY, __LINE__);
 	/* What another store has is no presence in this one. */
-	kvbm_registry_present(f.registry, (f.store->share.bit + 1) % 64, &hash);
+	kvbm_registry_present(f.registry, (f.store->share.bit + 1) % 64, &hash, NULL);
 	expect_found(&f, KVBM_CHECK_BAD_PRESENCE, LONELY, __LINE__);
-	kvbm_registry_absent(f.registry, (f.store->share.bit + 1) % 64, &hash);
-	kvbm_registry_present(f.registry, f.store->share.bit, &hash);
+	kvbm_registry_absent(f.registry, (f.store->share.bit + 1) % 64, &hash, NULL);
+	kvbm_registry_present(f.registry, f.store->share.bit, &hash, NULL);
 	expect_sound(f.store);
 	tear_down(&f);
 }

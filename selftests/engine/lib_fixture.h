@@ -22,6 +22,9 @@
 #define BLOCK_SIZE	16
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
 
+/* Of the in-process backend; not part of the library's interface. */
+extern uint32_t kvbm_ns_event_ring;
+
 static inline const char *test_uri(void)
 {
 	const char *uri = getenv("KVBM_URI");

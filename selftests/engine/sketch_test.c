@@ -414,14 +414,14 @@ static void touched_exactly_once(void)
 	/* A scan only when asked, then each hash that is present anywhere. */
 	ASSERT_EQ(kvbm_holder_match(&f.holder, twice, 3, KVBM_LOOKUP_SCAN, got, &n), 0);
 	EXPECT_EQ(USES(0), 4);
-	kvbm_registry_present(f.registry, kvbm_store_bit(other), &hashes[3]);
+	kvbm_registry_present(f.registry, kvbm_store_bit(other), &hashes[3], NULL);
 	EXPECT_EQ(USES(3), 1);
 	ASSERT_EQ(kvbm_holder_match(&f.holder, twice, 3, KVBM_LOOKUP_SCAN_TOUCH, got, &n),
 		  0);
 	EXPECT_EQ(n, 1);
 	EXPECT_EQ(USES(0), 6);
 	EXPECT_EQ(USES(3), 2);
-	kvbm_registry_absent(f.registry, kvbm_store_bit(other), &hashes[3]);
+	kvbm_registry_absent(f.registry, kvbm_store_bit(other), &hashes[3], NULL);
 	/* A match with allocation, when it succeeds. */
 	ASSERT_EQ(kvbm_holder_acquire(&f.holder, hashes, 2, &a, &n), 0);
 	EXPECT_EQ(n, 2);

@@ -438,7 +438,7 @@ static void pollers_are_told(void)
 	u32 n;
 
 	set_up(&f, 8);
-	kvbm_store_publish(f.store, 5, note, &notified);
+	kvbm_store_publish(f.store, 5, KVBM_TIER_G1, note, &notified);
 	fill(&f.holder, 0, 1, &m);
 	ASSERT_EQ(take(&f.holder, 7, t), 0);
 	EXPECT_EQ(notices(), 0);

@@ -20,6 +20,7 @@ static const struct {
 	{ "stat", NULL, ctl_stat },
 	{ "check", NULL, ctl_check },
 	{ "info", NULL, ctl_info },
+	{ "monitor", NULL, ctl_monitor },
 	{ "top", NULL, ctl_top },
 	{ "holders", NULL, ctl_holders },
 	{ "dump", NULL, ctl_dump },
@@ -72,6 +73,7 @@ static const struct argp argp = {
 	       "  top [REGISTRY | REGISTRY:MANAGER]\n"
 	       "  gc [REGISTRY | REGISTRY:MANAGER]\n"
 	       "  info\n"
+	       "  monitor REGISTRY\n"
 	       "\n"
 	       "Exit status: 0; 1 on an error, or when a check found one; 2 for wrong usage.",
 	.children = ctl_children,

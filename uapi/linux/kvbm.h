@@ -90,6 +90,8 @@ enum {
 	KVBM_CMD_MANAGER_DUMP = 0x0f,
 	KVBM_CMD_BIND = 0x10,
 	KVBM_CMD_SESSION_OPEN = 0x11,
+	KVBM_CMD_EVENTS_OPEN = 0x12,
+	KVBM_CMD_EVENTS_DUMP = 0x13,
 	KVBM_CMD_MANAGER_SESSIONS = 0x15,
 	/* a bound file: a session */
 	KVBM_CMD_ALLOCATE = 0x20,
@@ -128,6 +130,8 @@ enum {
 #define KVBM_MANAGER_DUMP	KVBM_IOC(MANAGER_DUMP)
 #define KVBM_BIND		KVBM_IOC(BIND)
 #define KVBM_SESSION_OPEN	KVBM_IOC(SESSION_OPEN)
+#define KVBM_EVENTS_OPEN	KVBM_IOC(EVENTS_OPEN)
+#define KVBM_EVENTS_DUMP	KVBM_IOC(EVENTS_DUMP)
 #define KVBM_MANAGER_SESSIONS	KVBM_IOC(MANAGER_SESSIONS)
 #define KVBM_ALLOCATE		KVBM_IOC(ALLOCATE)
 #define KVBM_ACQUIRE		KVBM_IOC(ACQUIRE)
@@ -242,6 +246,7 @@ struct kvbm_registry_create {
  * @out_blocks: blocks of all its managers
  * @out_entries: distinct hashes present in at least one of its managers
  * @out_sketch_capacity: as created
+ * @out_events: its events
  *
  * Rights: none. Errors: ENOENT, EINVAL.
  */
@@ -260,6 +265,7 @@ struct kvbm_registry_query {
 	__aligned_u64 out_blocks;
 	__aligned_u64 out_entries;
 	__aligned_u64 out_sketch_capacity;
+	struct kvbm_event_stats out_events;
 };
 
 /**
@@ -1050,6 +1056,80 @@ struct kvbm_manager_sessions {
 	__aligned_u64 sessions;
 	__u32 count;
 	__u32 out_count;
+};
+
+/**
+ * struct kvbm_events_open - ioctl(KVBM_EVENTS_OPEN)
+ * @size: sizeof(struct kvbm_events_open)
+ * @flags: KVBM_EVENTS_NONBLOCK, or 0
+ * @registry: the registry; 0 for that of the manager the file is bound to
+ * @out_fd: a new descriptor, close-on-exec: an event file
+ * @reserved: must be 0
+ * @out_next: sequence of the first event that it delivers
+ *
+ * An event file delivers all events of the registry from now on. read(2) fills
+ * the buffer with whole struct kvbm_event_record, oldest first, and needs room
+ * for the next one: KVBM_EVENT_MAX_SIZE is always enough, otherwise it answers
+ * EINVAL. Without events it waits, or answers EAGAIN. It answers 0 when the
+ * registry is destroyed and all was read. poll(2) says POLLIN when there is
+ * something to read, and POLLHUP when the registry is destroyed. ioctl(2) does
+ * KVBM_EVENTS_DUMP, of this registry whatever its number.
+ *
+ * The ring is bounded, and nobody waits for readers: who is too slow finds that
+ * numbers are missing, and dumps. Possession of the descriptor is the right.
+ *
+ * Rights: read on the registry. Errors: EACCES, EDQUOT (module limit), EMFILE,
+ * ENFILE, ENOENT, ENOMEM, ENOTCONN.
+ */
+struct kvbm_events_open {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 registry;
+	__s32 out_fd;
+	__u32 reserved;
+	__aligned_u64 out_next;
+};
+
+#define KVBM_EVENTS_NONBLOCK	(1U << 0)	/* the file is O_NONBLOCK */
+
+/**
+ * struct kvbm_events_dump - ioctl(KVBM_EVENTS_DUMP)
+ * @size: sizeof(struct kvbm_events_dump)
+ * @flags: must be 0
+ * @registry: the registry; 0 for that of the manager the file is bound to; on an
+ *	event file ignored
+ * @records: out, room for @bytes bytes: struct kvbm_event_record
+ * @bytes: KVBM_EVENT_MAX_SIZE to KVBM_MAX_EVENT_BYTES
+ * @out_bytes: bytes written; may be 0 before the end, too
+ * @manager: where to go on; 0 to start. On return where the next call goes on,
+ *	0 at the end
+ * @block: the same
+ * @reserved: must be 0
+ * @out_first: sequence that the next event had when the call began
+ * @out_last: sequence of the last event when the call ended; @out_first - 1 when
+ *	there was none meanwhile
+ *
+ * What is present: a KVBM_EVENT_STORED with KVBM_EVENT_SNAPSHOT for each hash in
+ * each manager. A call walks a bounded number of blocks; the whole dump is many.
+ * While it is made, things happen. Replay the events from @out_first of the first
+ * call over it: once those up to @out_last of the last call are done, the result
+ * is exact. This takes an event file that was open before.
+ *
+ * Rights: read on the registry. Errors: EACCES, EFAULT, EINVAL, ENOENT, ENOMEM,
+ * ENOTCONN.
+ */
+struct kvbm_events_dump {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 registry;
+	__aligned_u64 records;
+	__u32 bytes;
+	__u32 out_bytes;
+	__aligned_u64 manager;
+	__u32 block;
+	__u32 reserved;
+	__aligned_u64 out_first;
+	__aligned_u64 out_last;
 };
 
 #endif /* _UAPI_LINUX_KVBM_H */

@@ -313,4 +313,81 @@ struct kvbm_check_result {
 	__u64 states[KVBM_NR_STATES];
 };
 
+/* Version of struct kvbm_event_record; another one has another layout. */
+#define KVBM_EVENT_VERSION		1
+
+/* What an event tells. */
+#define KVBM_EVENT_STORED		1	/* a hash became present in a manager */
+#define KVBM_EVENT_REMOVED		2	/* it is no longer present there */
+#define KVBM_EVENT_CLEARED		3	/* nothing is present in the manager */
+#define KVBM_EVENT_MANAGER_CREATED	4
+#define KVBM_EVENT_MANAGER_DESTROYED	5
+
+/* Bits of kvbm_event_record.flags; unknown ones are to be ignored. */
+#define KVBM_EVENT_FIRST		(1U << 0) /* stored: present in no other manager */
+#define KVBM_EVENT_LAST			(1U << 1) /* removed: present in none any more */
+#define KVBM_EVENT_SNAPSHOT		(1U << 2) /* stored: of a dump, no event */
+
+/**
+ * struct kvbm_event_record - one event of a registry, or one entry of a dump
+ * @size: bytes up to the next record, aux and padding to a multiple of 8 included
+ * @version: KVBM_EVENT_VERSION
+ * @type: KVBM_EVENT_*; unknown ones are to be skipped
+ * @tier: KVBM_TIER_* of the manager
+ * @hash_size: bytes of @hash and @hash_more that count: 16, or 0 where the event
+ *	is about no block
+ * @sequence: rises by one with each event of the registry; what is missing was
+ *	lost. 0 in a dump
+ * @time_ns: CLOCK_MONOTONIC as of the last tick; 0 in a dump
+ * @manager: id of the manager
+ * @flags: KVBM_EVENT_FIRST, KVBM_EVENT_LAST, KVBM_EVENT_SNAPSHOT
+ * @block: block id; 0 where the event is about no block
+ * @gen: generation of the block's tenant; same
+ * @aux_size: bytes of aux that follow this structure: with KVBM_EVENT_STORED the
+ *	aux_size of the manager, otherwise 0
+ * @hash: the hash
+ * @hash_more: room for hashes of 32 bytes; 0
+ *
+ * The same layout in read(2) on an event file, in dumps and in netlink.
+ */
+struct kvbm_event_record {
+	__u32 size;
+	__u8 version;
+	__u8 type;
+	__u8 tier;
+	__u8 hash_size;
+	__aligned_u64 sequence;
+	__aligned_u64 time_ns;
+	__aligned_u64 manager;
+	__u32 flags;
+	__u32 block;
+	__u32 gen;
+	__u32 aux_size;
+	struct kvbm_hash hash;
+	__aligned_u64 hash_more[2];
+};
+
+/* The longest record: a buffer must have room for one. */
+#define KVBM_EVENT_MAX_SIZE		(sizeof(struct kvbm_event_record) + KVBM_MAX_AUX)
+/* The largest buffer that a dump fills in one call. */
+#define KVBM_MAX_EVENT_BYTES		(4U << 20)
+
+/**
+ * struct kvbm_event_stats - the event ring of a registry
+ * @next: sequence that the next event gets; 1 at first
+ * @dropped: events that were overwritten before all who listen had read them,
+ *	once for each who missed one
+ * @unheard: times that nobody listened, while that was so for events: each took
+ *	one number, which nobody ever sees
+ * @listeners: event files that are open, and one if netlink listens
+ * @ring_bytes: size of the ring; 0 while nobody listens
+ */
+struct kvbm_event_stats {
+	__u64 next;
+	__u64 dropped;
+	__u64 unheard;
+	__u64 listeners;
+	__u64 ring_bytes;
+};
+
 #endif /* _UAPI_LINUX_KVBM_TYPES_H */
