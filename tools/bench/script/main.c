@@ -93,12 +93,14 @@ static void pick(struct script *s)
 	printf(" %u", upto(s, 99999));
 }
 
-/* Few nodes are asked for often, so that there are hits. */
+/* Few nodes are asked for often, so that there are hits; fewer in a small pool. */
 static void node(struct script *s)
 {
-	uint32_t top = s->tree->count - 1;
+	uint32_t top = s->tree->count - 1, near = 3 * s->blocks + 20;
 
-	printf(" %u", chance(s, 3) ? upto(s, top) : upto(s, upto(s, upto(s, top))));
+	if (near < top && !chance(s, 16))
+		top = near;
+	printf(" %u", chance(s, 4) ? upto(s, top) : upto(s, upto(s, upto(s, top))));
 }
 
 static void repeat(struct script *s, uint32_t most, void (*one)(struct script *s))
