@@ -6,17 +6,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench.h"
 #include "connect.h"
 #include "say.h"
 #include "script.h"
 
-enum { OPT_BACKEND = 0x100, OPT_JOURNAL, OPT_PRINT, OPT_EVERY };
+enum { OPT_BACKEND = 0x100, OPT_JOURNAL, OPT_PRINT, OPT_EVERY, OPT_SLOW };
 
 struct options {
 	const char *uri;
 	const char *script;
 	const char *journal;
 	struct journal print;
+	double slow;
 };
 
 static const struct argp_option argp_options[] = {
@@ -26,6 +28,8 @@ static const struct argp_option argp_options[] = {
 	  "write the digest of each operation, eight bytes", 0 },
 	{ "print", OPT_PRINT, "FIRST:LAST", 0, "print what these operations do", 0 },
 	{ "every", OPT_EVERY, "N", 0, "print the digest of all that often", 0 },
+	{ "slow", OPT_SLOW, "FACTOR", 0,
+	  "for bench: take so many times as long, to check the comparison", 0 },
 	{ 0 }
 };
 
@@ -60,6 +64,11 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case OPT_EVERY:
 		o->print.every = strtoull(arg, NULL, 10);
 		return 0;
+	case OPT_SLOW:
+		o->slow = strtod(arg, NULL);
+		if (o->slow < 1)
+			argp_error(state, "--slow=%s: not a number of 1 and more", arg);
+		return 0;
 	case ARGP_KEY_ARG:
 		if (o->script)
 			argp_error(state, "one script only");
@@ -77,8 +86,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 static const struct argp argp = {
 	.options = argp_options,
 	.parser = parse_option,
-	.args_doc = "SCRIPT",
-	.doc = "Carry out a script of operations on libkvbm, and print the digest of its results.",
+	.args_doc = "SCRIPT|bench",
+	.doc = "Carry out a script of operations on libkvbm, and print the digest of its results;\n"
+	       "or, for the word bench, measure what stdin says (kvbm-bench says it).",
 };
 
 static int run(const struct options *o, struct journal *journal)
@@ -102,6 +112,7 @@ int main(int argc, char **argv)
 {
 	struct options o = {
 		.uri = "inproc:",
+		.slow = 1,
 		.print = { .first = 1, .last = 0 },
 	};
 	struct journal *journal = &o.print;
@@ -109,6 +120,8 @@ int main(int argc, char **argv)
 
 	argp_err_exit_status = 2;
 	argp_parse(&argp, argc, argv, 0, NULL, &o);
+	if (!strcmp(o.script, "bench"))
+		return bench_main(o.uri, o.slow) ? 1 : 0;
 	if (o.journal) {
 		journal->file = fopen(o.journal, "w");
 		if (!journal->file) {

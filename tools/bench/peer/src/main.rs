@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 //! kvbm-peer: kvbm-logical's side of the comparison; see tools/bench/Makefile.
 
+mod bench;
+mod decode;
+mod groups;
 mod journal;
 mod manager;
 mod run;
@@ -14,7 +17,7 @@ use std::process::ExitCode;
 use journal::Journal;
 use script::Script;
 
-const USAGE: &str = "usage: kvbm-peer [--journal FILE] [--print FIRST:LAST] [--every N] SCRIPT";
+const USAGE: &str = "usage: kvbm-peer bench | kvbm-peer [--journal FILE] [--print FIRST:LAST] [--every N] SCRIPT";
 
 fn parse_range(text: &str) -> Result<(u64, u64), String> {
     let (first, last) = text.split_once(':').ok_or(USAGE)?;
@@ -48,7 +51,13 @@ fn run_script(arguments: &mut dyn Iterator<Item = String>) -> Result<(), String>
 }
 
 fn main() -> ExitCode {
-    match run_script(&mut env::args().skip(1)) {
+    let mut arguments = env::args().skip(1).peekable();
+    let result = if arguments.peek().is_some_and(|word| word == "bench") {
+        bench::run()
+    } else {
+        run_script(&mut arguments)
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("kvbm-peer: {error}");
