@@ -62,7 +62,7 @@ pub fn stage_all(
 }
 
 impl Bench {
-    fn new(group: &str, policy: &str, n: usize, pool: usize) -> Result<Self, String> {
+    fn new(group: &str, policy: &str, n: usize, pool: usize, tracker: bool) -> Result<Self, String> {
         if n == 0 || n > pool || n > FILL_BLOCKS {
             return Err("bad order".to_string());
         }
@@ -74,6 +74,7 @@ impl Bench {
                 blocks: pool,
                 reject: false,
                 reset_on_release: false,
+                tracker,
             })?,
             n,
             pool,
@@ -160,21 +161,21 @@ impl Bench {
     }
 }
 
-fn order_cell(words: &[&str]) -> Result<Bench, String> {
+fn order_cell(words: &[&str], tracker: bool) -> Result<Bench, String> {
     let [group, policy, n, pool] = words else {
         return Err("bad order".to_string());
     };
     let n = n.parse().map_err(|_| "bad order")?;
     let pool = pool.parse().map_err(|_| "bad order")?;
-    Bench::new(group, policy, n, pool)
+    Bench::new(group, policy, n, pool, tracker)
 }
 
-fn obey(bench: &mut Option<Bench>, line: &str) -> Result<String, String> {
+fn obey(bench: &mut Option<Bench>, line: &str, tracker: bool) -> Result<String, String> {
     let words: Vec<_> = line.split_ascii_whitespace().collect();
     match words.as_slice() {
         ["cell", arguments @ ..] => {
             *bench = None;
-            match order_cell(arguments) {
+            match order_cell(arguments, tracker) {
                 Ok(new) => *bench = Some(new),
                 Err(error) => return Ok(format!("none {error}")),
             }
@@ -193,11 +194,11 @@ fn obey(bench: &mut Option<Bench>, line: &str) -> Result<String, String> {
     }
 }
 
-pub fn run() -> Result<(), String> {
+pub fn run(tracker: bool) -> Result<(), String> {
     let mut bench = None;
     for line in io::stdin().lock().lines() {
         let line = line.map_err(|error| error.to_string())?;
-        println!("{}", obey(&mut bench, &line)?);
+        println!("{}", obey(&mut bench, &line, tracker)?);
         io::stdout().flush().map_err(|error| error.to_string())?;
     }
     Ok(())

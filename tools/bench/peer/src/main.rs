@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use journal::Journal;
 use script::Script;
 
-const USAGE: &str = "usage: kvbm-peer bench | kvbm-peer [--journal FILE] [--print FIRST:LAST] [--every N] SCRIPT";
+const USAGE: &str = "usage: kvbm-peer bench [--no-tracker] | kvbm-peer [--journal FILE] [--print FIRST:LAST] [--every N] SCRIPT";
 
 fn parse_range(text: &str) -> Result<(u64, u64), String> {
     let (first, last) = text.split_once(':').ok_or(USAGE)?;
@@ -53,7 +53,7 @@ fn run_script(arguments: &mut dyn Iterator<Item = String>) -> Result<(), String>
 fn main() -> ExitCode {
     let mut arguments = env::args().skip(1).peekable();
     let result = if arguments.peek().is_some_and(|word| word == "bench") {
-        bench::run()
+        bench::run(!arguments.any(|word| word == "--no-tracker"))
     } else {
         run_script(&mut arguments)
     };

@@ -21,6 +21,8 @@ pub struct Attributes<'a> {
     pub blocks: usize,
     pub reject: bool,
     pub reset_on_release: bool,
+    /// The crate's tests and benchmarks have a tracker with every policy.
+    pub tracker: bool,
 }
 
 fn with_policy(
@@ -37,11 +39,12 @@ fn with_policy(
     })
 }
 
-/// With a frequency tracker of medium capacity, as the crate's own benchmarks have.
 pub fn create(attributes: &Attributes) -> Result<Manager, String> {
-    let registry = BlockRegistry::builder()
-        .frequency_tracker(FrequencyTrackingCapacity::Medium.create_tracker())
-        .build();
+    let mut registry = BlockRegistry::builder();
+    if attributes.tracker || attributes.policy == "multi-lru" {
+        let tracker = FrequencyTrackingCapacity::Medium.create_tracker();
+        registry = registry.frequency_tracker(tracker);
+    }
     let duplicates = if attributes.reject {
         BlockDuplicationPolicy::Reject
     } else {
@@ -50,7 +53,7 @@ pub fn create(attributes: &Attributes) -> Result<Manager, String> {
     let builder = Manager::builder()
         .block_count(attributes.blocks)
         .block_size(BLOCK_SIZE)
-        .registry(registry)
+        .registry(registry.build())
         .duplication_policy(duplicates)
         .with_default_reset_on_release(attributes.reset_on_release);
 

@@ -136,6 +136,7 @@ impl Run<'_> {
             blocks: self.number(0)?,
             reject: self.script.reject,
             reset_on_release: self.number(1)? != 0,
+            tracker: true,
         })?);
         Ok(())
     }
@@ -407,6 +408,7 @@ pub fn run(script: &mut Script, journal: &mut Journal) -> Result<(), String> {
         blocks: 1,
         reject: script.reject,
         reset_on_release: false,
+        tracker: true,
     };
     let mut run = Run {
         mutables: Vec::new(),
