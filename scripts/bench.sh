@@ -143,7 +143,8 @@ for way in ${ways//,/ }; do
 		else
 			# What repeats need not be repeated; one processor.
 			groups=${groups/,two_threads,two_processes/}
-			guest icount "${pools:-0,1Ki}" 3 1000 --icount
+			guest icount "${pools:-0,1Ki}" "$samples" 500 --icount \
+				-a transparent_hugepage=never
 		fi
 		;;
 	*) die "--ways: $way is neither native, device nor icount" ;;

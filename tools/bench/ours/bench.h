@@ -18,8 +18,13 @@
 
 #include "mix.h"
 
-/* Blocks that are prepared for, or held, between two looks at the clock. */
+/* Blocks that are prepared for between two looks at the clock. */
 #define BATCH_BLOCKS	32768U
+/*
+ * Blocks that are held between two looks. If there were many more, what the
+ * crate's allocator does with the memory of all at once would be measured.
+ */
+#define HELD_BLOCKS	4096U
 /* Blocks registered in one call while a pool is filled. */
 #define FILL_BLOCKS	4096U
 /* Chains from here on are in no pool. */

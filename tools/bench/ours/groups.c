@@ -71,7 +71,8 @@ static ssize_t batch_match(struct bench *b, uint64_t iterations)
 static ssize_t batch_drop(struct bench *b, uint64_t iterations)
 {
 	/* Each chain once at most. */
-	uint32_t n = b->n, count = smaller(iterations, smaller(BATCH_BLOCKS / n, b->chains)), i;
+	uint32_t n = b->n, i;
+	uint32_t count = smaller(iterations, smaller(HELD_BLOCKS / n, b->chains));
 	ssize_t hits;
 	int err = 0;
 
@@ -91,12 +92,12 @@ static ssize_t batch_drop(struct bench *b, uint64_t iterations)
 	return err ? err : (ssize_t)count;
 }
 
-/* Half of the pool at most is held at a time. */
+/* Half of the pool at most is held at a time, and no more than calls hold. */
 static uint32_t holding(const struct bench *b, uint64_t iterations)
 {
 	uint32_t most = b->chains > 1 ? b->chains / 2 : 1;
 
-	return smaller(iterations, smaller(BATCH_BLOCKS / b->n, most));
+	return smaller(iterations, smaller(HELD_BLOCKS / b->n, most));
 }
 
 static void prepare_fresh(struct bench *b, uint32_t count)

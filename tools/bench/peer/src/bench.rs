@@ -13,8 +13,10 @@ use crate::groups;
 use crate::journal::mix64;
 use crate::manager::{Attributes, BLOCK_SIZE, Manager, Tier, create};
 
-/// Blocks that are prepared for, or held, between two looks at the clock.
+/// Blocks that are prepared for between two looks at the clock.
 pub const BATCH_BLOCKS: usize = 32768;
+/// Blocks that are held between two looks.
+pub const HELD_BLOCKS: usize = 4096;
 /// Blocks registered in one call while a pool is filled.
 pub const FILL_BLOCKS: usize = 4096;
 /// Chains from here on are in no pool.

@@ -8,7 +8,9 @@ use std::time::Instant;
 
 use kvbm_logical::SequenceHash;
 
-use crate::bench::{ABSENT_CHAIN, BATCH_BLOCKS, Bench, FILL_BLOCKS, chain_hash, chain_hashes};
+use crate::bench::{
+    ABSENT_CHAIN, BATCH_BLOCKS, Bench, FILL_BLOCKS, HELD_BLOCKS, chain_hash, chain_hashes,
+};
 use crate::decode;
 use crate::journal::mix64;
 
@@ -85,7 +87,7 @@ fn matches(b: &mut Bench, iterations: u64) -> Result<usize, String> {
 }
 
 fn drops(b: &mut Bench, iterations: u64) -> Result<usize, String> {
-    let count = smaller(iterations, (BATCH_BLOCKS / b.n).min(b.chains));
+    let count = smaller(iterations, (HELD_BLOCKS / b.n).min(b.chains));
     let chains = prepare(b, count);
     let held: Vec<_> = chains.iter().map(|chain| b.manager.match_blocks(chain)).collect();
 
@@ -102,7 +104,7 @@ fn drops(b: &mut Bench, iterations: u64) -> Result<usize, String> {
 
 /// Half of the pool at most is held at a time.
 fn holding(b: &Bench, iterations: u64) -> usize {
-    smaller(iterations, (BATCH_BLOCKS / b.n).min((b.chains / 2).max(1)))
+    smaller(iterations, (HELD_BLOCKS / b.n).min((b.chains / 2).max(1)))
 }
 
 fn prepare_fresh(b: &mut Bench, count: usize) -> Vec<Vec<SequenceHash>> {
