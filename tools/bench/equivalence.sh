@@ -12,6 +12,8 @@
 #   --policy P[,P]   instead of all
 #   --duplicates D   allow or reject, instead of both
 #   --seed S         of the operations (default 1)
+#   --chain N        length of the one long chain in the tree of sequences (default
+#                    300, for lineage 60: see Documentation/differences.rst)
 #   --device NAME    ours is /dev/kvbm in a guest with this kernel, stock-6.12
 #                    or another one of scripts/kernel.sh
 #
@@ -25,7 +27,7 @@ work=$bin/equivalence
 
 die() { echo "equivalence.sh: $*" >&2; exit 2; }
 
-ops=1000000 seed=1 device=''
+ops=1000000 seed=1 device='' chain=''
 policies=fifo,lru,multi-lru,lineage-tick,lineage-fifo
 duplicates=(allow reject)
 while [ $# -gt 0 ]; do
@@ -35,6 +37,7 @@ while [ $# -gt 0 ]; do
 	--policy) policies=$2 ;;
 	--duplicates) duplicates=("$2") ;;
 	--seed) seed=$2 ;;
+	--chain) chain=$2 ;;
 	--device) device=$2 ;;
 	-h | --help) sed -n '4,/^set/{/^set/!s/^# \?//p}' "$0"; exit 0 ;;
 	*) die "what is $1? (try --help)" ;;
@@ -66,14 +69,18 @@ show() {
 
 	"$bin/kvbm-peer" --print "$first:$1" "$script" | sed '$d' >"$work/peer.txt"
 	"$bin/kvbm-ours" --print "$first:$1" "$script" | grep '^[0-9]*: ' >"$work/ours.txt"
-	sed 's/^/    kvbm-logical  /' "$work/peer.txt"
-	tail -n 1 "$work/ours.txt" | sed 's/^/    kvbm          /'
+	{
+		sed 's/^/    kvbm-logical  /' "$work/peer.txt"
+		tail -n 1 "$work/ours.txt" | sed 's/^/    kvbm          /'
+	} | cut -c 1-400
+	cp "$script" "$work/different"
+	echo "    tools/bench/shrink.py ${work#"$top/"}/different makes it short"
 }
 
 in_guest() {
 	"$top/scripts/vm.sh" -k "$device" -m "$ko" -b "$bin/kvbm-script" -b "$bin/kvbm-ours" \
 		-s 1G -t 1800 -o "$work/vm" -- \
-		"kvbm-script --ops $ops --seed $seed --policy $policy --duplicates $way |
+		"kvbm-script ${script_args[*]} |
 		 kvbm-ours --backend device -"
 }
 
@@ -84,8 +91,10 @@ for policy in ${policies//,/ }; do
 	for way in "${duplicates[@]}"; do
 		script=$work/script
 		name="$policy, duplicates ${way}ed${device:+, $device}"
-		"$bin/kvbm-script" --ops "$ops" --seed "$seed" --policy "$policy" \
-			--duplicates "$way" >"$script" || exit 2
+		case $policy in lineage-*) length=60 ;; *) length=300 ;; esac
+		script_args=(--ops "$ops" --seed "$seed" --policy "$policy"
+			     --duplicates "$way" --chain "${chain:-$length}")
+		"$bin/kvbm-script" "${script_args[@]}" >"$script" || exit 2
 		"$bin/kvbm-peer" --journal "$work/peer" "$script" >"$work/peer.out" ||
 			die "$name: kvbm-logical failed"
 		if [ -n "$device" ]; then

@@ -20,6 +20,7 @@ struct options {
 	uint64_t seed;
 	const char *policy;
 	const char *duplicates;
+	uint64_t chain;
 	bool no_weak;		/* weak blocks keep the peer's frequencies alive */
 	bool sorted_drain;	/* the peer drains in no certain order */
 	bool tracked;		/* what is told apart by frequency */
@@ -30,6 +31,7 @@ static const struct argp_option argp_options[] = {
 	{ "seed", 's', "N", 0, "default 1", 0 },
 	{ "policy", 'p', "NAME", 0, "default lru", 0 },
 	{ "duplicates", 'd', "allow|reject", 0, "default allow", 0 },
+	{ "chain", 'c', "N", 0, "length of the one long chain (default 300)", 0 },
 	{ 0 }
 };
 
@@ -240,6 +242,10 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		if (parse_count(arg, 0, UINT64_MAX, &o->seed))
 			argp_error(state, "--seed=%s: not a number", arg);
 		return 0;
+	case 'c':
+		if (parse_count(arg, 0, 100000, &o->chain))
+			argp_error(state, "--chain=%s: not a number of 0 to 100000", arg);
+		return 0;
 	case 'p':
 		o->policy = arg;
 		return 0;
@@ -263,8 +269,10 @@ int main(int argc, char **argv)
 {
 	struct options o = {
 		.ops = 1000000, .seed = 1, .policy = "lru", .duplicates = "allow",
+		.chain = 300,
 	};
 	struct tree tree;
+	uint32_t nodes;
 	struct script script = { .options = &o, .tree = &tree };
 
 	argp_err_exit_status = 2;
@@ -273,7 +281,8 @@ int main(int argc, char **argv)
 	o.no_weak = o.tracked;
 	o.sorted_drain = !strcmp(o.policy, "fifo");
 	script.random = mix64(o.seed);
-	if (!tree_grow(&tree, o.tracked ? 400 : 1200, o.tracked, &script.random))
+	nodes = (o.tracked ? 100 : 900) + o.chain;
+	if (!tree_grow(&tree, nodes, o.chain, o.tracked, &script.random))
 		return 1;
 	write_script(&script);
 	free(tree.nodes);

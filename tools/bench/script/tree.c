@@ -7,9 +7,6 @@
 #include "say.h"
 #include "tree.h"
 
-/* Longer than the smallest mode of a positional lineage hash has positions. */
-#define LONG_CHAIN	300
-
 /* The peer's tracker of medium capacity: words, in each of which one counter. */
 #define TRACKER_WORDS	(1U << 19)
 #define TRACKER_ROWS	4
@@ -58,10 +55,9 @@ static bool take_counters(bool *taken, const struct kvbm_hash *hash)
 }
 
 /* The long chain is at the end, where seldom anybody looks. */
-static int32_t random_parent(uint32_t i, uint32_t count, uint64_t *random)
+static int32_t random_parent(uint32_t i, uint32_t chain, uint64_t *random)
 {
 	uint32_t kind = random_between(random, 0, 15);
-	uint32_t chain = count > LONG_CHAIN ? count - LONG_CHAIN : 0;
 
 	if (i > chain)
 		return i - 1;
@@ -73,13 +69,13 @@ static int32_t random_parent(uint32_t i, uint32_t count, uint64_t *random)
 	return random_between(random, 0, kind < 13 ? i - 1 : (i - 1) % 16);
 }
 
-static void add_node(struct tree *tree, uint32_t count, bool *taken, uint64_t *random)
+static void add_node(struct tree *tree, uint32_t chain, bool *taken, uint64_t *random)
 {
 	struct node *node = &tree->nodes[tree->count];
 	const struct node *parent;
 	struct kvbm_hash hash;
 
-	node->parent = random_parent(tree->count++, count, random);
+	node->parent = random_parent(tree->count++, chain, random);
 	parent = node->parent < 0 ? NULL : &tree->nodes[node->parent];
 	node->position = parent ? parent->position + 1 : 0;
 	do {
@@ -89,7 +85,8 @@ static void add_node(struct tree *tree, uint32_t count, bool *taken, uint64_t *r
 	} while (taken && !take_counters(taken, &hash));
 }
 
-bool tree_grow(struct tree *tree, uint32_t count, bool apart, uint64_t *random)
+bool tree_grow(struct tree *tree, uint32_t count, uint32_t chain, bool apart,
+	       uint64_t *random)
 {
 	bool *taken = apart ? calloc(TRACKER_WORDS, sizeof(*taken)) : NULL;
 
@@ -101,7 +98,7 @@ bool tree_grow(struct tree *tree, uint32_t count, bool apart, uint64_t *random)
 		return false;
 	}
 	while (tree->count < count)
-		add_node(tree, count, taken, random);
+		add_node(tree, count - chain, taken, random);
 	free(taken);
 	return true;
 }

@@ -20,10 +20,11 @@ struct tree {
 };
 
 /*
- * @count nodes, one chain of 300 among them. With @apart, no two of their hashes
+ * @count nodes, the last @chain of them one chain. With @apart, no two of their hashes
  * share a counter of the peer's frequency tracker: where a random hash would, it
  * is another one. False after a message.
  */
-bool tree_grow(struct tree *tree, uint32_t count, bool apart, uint64_t *random);
+bool tree_grow(struct tree *tree, uint32_t count, uint32_t chain, bool apart,
+	       uint64_t *random);
 
 #endif
