@@ -165,7 +165,8 @@ static void write_op(struct script *s)
 		repeat(s, 24, node);
 		break;
 	case OP_SCAN:
-		printf(" 1");
+		/* A scan of ours never touches. */
+		printf(" %d", !s->options->tracked);
 		repeat(s, 24, node);
 		break;
 	case OP_MATCH_PATH:
