@@ -18,9 +18,6 @@
 #include "output.h"
 #include "say.h"
 
-void kvbm_hold_begins(void);
-void kvbm_hold_ends(void);
-
 #define POOL		(1U << 18)
 #define MOST		KVBM_MAX_BATCH
 /* An interrupt may come into a hold: the shortest of the longest counts. */
@@ -346,7 +343,7 @@ static int run_memory(struct run *r)
 	json_object_set_new(row, "bytes_per_block",
 			    json_real((double)manager.out_bytes / POOL));
 	json_object_set_new(row, "bytes_per_entry",
-			    json_real((double)kvbm_registry_bytes(POOL) / POOL));
+			    json_real((double)kvbm_registry_bytes(POOL, 0) / POOL));
 	json_object_set_new(row, "bytes_per_held_block",
 			    json_real((double)(allocated() - before) / hits));
 	json_dumpf(row, stdout, JSON_REAL_PRECISION(5));
@@ -363,6 +360,8 @@ static int begin(struct run *r)
 
 	kvbm_registry_attr_init(&registry, "holds");
 	registry.capacity = POOL;
+	if (kvbm_policy_from_name(r->policy) == KVBM_POLICY_MULTI_LRU)
+		registry.sketch_capacity = POOL;
 	err = kvbm_create_registry(r->kvbm, &registry, &r->registry);
 	if (err)
 		return err;

@@ -115,6 +115,9 @@ static int create(struct bench *b)
 
 	kvbm_registry_attr_init(&registry, "bench");
 	registry.capacity = b->pool;
+	/* As many as the peer's, whose policies all have one. */
+	if (b->policy == KVBM_POLICY_MULTI_LRU)
+		registry.sketch_capacity = 1 << 21;
 	err = kvbm_create_registry(b->kvbm, &registry, &b->registry);
 	if (err)
 		return err;

@@ -214,6 +214,9 @@ static int op_new(struct run *r, const uint32_t *numbers)
 	r->blocks = numbers[0];
 	kvbm_registry_attr_init(&registry, "equivalence");
 	registry.capacity = r->blocks;
+	/* So large that the few hashes of a script do not meet in it. */
+	if (policy == KVBM_POLICY_MULTI_LRU)
+		registry.sketch_capacity = 1 << 20;
 	err = kvbm_create_registry(r->kvbm, &registry, &r->registry);
 	if (err)
 		return err;
@@ -422,9 +425,12 @@ static int op_scan(struct run *r, const uint32_t *numbers)
 {
 	ssize_t hits;
 
-	(void)numbers;
 	set_nodes(r, 1, 1);
-	hits = kvbm_scan(r->session, r->nr_path, r->hashes, IMMUTABLE(r->out));
+	if (numbers[0])
+		hits = kvbm_scan_touch(r->session, r->nr_path, r->hashes,
+				       IMMUTABLE(r->out));
+	else
+		hits = kvbm_scan(r->session, r->nr_path, r->hashes, IMMUTABLE(r->out));
 	if (hits < 0)
 		return hits;
 	log_found(r, r->out, r->nr_path);
@@ -717,6 +723,23 @@ static int op_presence(struct run *r, const uint32_t *numbers)
 	return 0;
 }
 
+static int op_frequency(struct run *r, const uint32_t *numbers)
+{
+	uint8_t count;
+	uint32_t i;
+	int err;
+
+	set_nodes(r, 1, 1);
+	for (i = 0; i < r->nr_path; i++) {
+		err = kvbm_frequency(r->kvbm, r->registry, numbers[0], 1, &r->hashes[i],
+				     &count);
+		if (err)
+			return err;
+		journal_add(r->journal, count);
+	}
+	return 0;
+}
+
 static int op_use_count(struct run *r, const uint32_t *numbers)
 {
 	struct kvbm_slot_info slot;
@@ -790,6 +813,7 @@ static const struct op_kind {
 	[OP_DRAIN] = { op_drain, 0 },
 	[OP_DRAIN_SORTED] = { op_drain_sorted, 0 },
 	[OP_PRESENCE] = { op_presence, 0 },
+	[OP_FREQUENCY] = { op_frequency, 1 },
 	[OP_USE_COUNT] = { op_use_count, 0 },
 	[OP_COUNTERS] = { op_counters, 0 },
 };

@@ -51,7 +51,8 @@ static const struct weight weights[] = {
 	{ OP_DROP_IMMUTABLE, 90 }, { OP_DROP_WEAK, 15 }, { OP_POP, 50 },
 	{ OP_CUT, 30 },		{ OP_LIMIT_MUTABLE, 15 }, { OP_LIMIT_STAGED, 15 },
 	{ OP_LIMIT_IMMUTABLE, 50 }, { OP_LIMIT_WEAK, 10 }, { OP_DRAIN, 3 },
-	{ OP_PRESENCE, 10 },	{ OP_USE_COUNT, 15 },	{ OP_COUNTERS, 20 },
+	{ OP_PRESENCE, 10 },	{ OP_USE_COUNT, 15 },	{ OP_COUNTERS, 15 },
+	{ OP_FREQUENCY, 10 },
 };
 
 static const uint32_t pool_sizes[] = { 64, 300, 7, 700, 1, 150 };
@@ -142,6 +143,8 @@ static void write_op(struct script *s)
 	if (s->options->no_weak)
 		while (op == OP_DOWNGRADE)
 			op = random_op(s);
+	if (op == OP_FREQUENCY && !s->options->tracked)
+		op = OP_COUNTERS;
 	if (op == OP_DRAIN && s->options->sorted_drain)
 		op = OP_DRAIN_SORTED;
 	putchar(op);
@@ -165,9 +168,12 @@ static void write_op(struct script *s)
 		repeat(s, 24, node);
 		break;
 	case OP_SCAN:
-		/* A scan of ours never touches. */
-		printf(" %d", !s->options->tracked);
+		printf(" %u", upto(s, 1));
 		repeat(s, 24, node);
+		break;
+	case OP_FREQUENCY:
+		printf(" %d", chance(s, 4));
+		node(s);
 		break;
 	case OP_MATCH_PATH:
 	case OP_REQUEST:

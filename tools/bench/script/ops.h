@@ -56,6 +56,7 @@ enum op {
 	OP_DRAIN_SORTED = 'Y',	/* drain, allocate all reset blocks, drop them by id */
 	OP_PRESENCE = 'p',	/* node* */
 	OP_USE_COUNT = 'u',	/* pick* */
+	OP_FREQUENCY = 'f',	/* touch node*: of hashes, touched before or not */
 	OP_COUNTERS = 'v',	/* */
 };
 

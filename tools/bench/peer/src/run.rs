@@ -298,6 +298,19 @@ impl Run<'_> {
         }
     }
 
+    fn op_frequency(&mut self) -> Result<(), String> {
+        let touch = self.number(0)? != 0;
+        for hash in self.hashes(1, 1) {
+            let registry = self.manager.block_registry();
+            if touch {
+                registry.touch(hash);
+            }
+            let count = registry.count(hash);
+            self.journal.add(count as u64);
+        }
+        Ok(())
+    }
+
     fn op_use_count(&mut self) {
         for pick in self.every(0, 1) {
             if !self.immutables.is_empty() {
@@ -384,6 +397,7 @@ impl Run<'_> {
             }
             'Y' => self.op_drain_sorted(),
             'p' => self.op_presence(),
+            'f' => self.op_frequency()?,
             'u' => self.op_use_count(),
             'v' => self.op_counters(),
             _ => return Err(format!("operation {}: {}", self.journal.op, self.script.line)),
