@@ -10,7 +10,8 @@
 #
 #   --ways W[,W]      native   in process against the crate, on this machine
 #                     device   /dev/kvbm against the crate, in one guest
-#                     icount   the same, in instructions: they repeat exactly
+#                     icount   the same, in instructions: they repeat exactly; and
+#                              the longest holds of locks, and memory per block
 #                     (default all three)
 #   --policies P[,P]  instead of all
 #   --groups G[,G]    instead of all
@@ -110,6 +111,10 @@ guest() {
 	if [ $peer = 1 ]; then
 		command+=" --peer /usr/bin/kvbm-peer"
 		peer_args=(-b "$bin/kvbm-peer")
+	fi
+	if [ "$way" = icount ]; then
+		command+=" && kvbm-holds"
+		peer_args+=(-b "$bin/kvbm-holds")
 	fi
 	shift 4
 	"$here/vm.sh" -k "$kernel" -m "$ko" -b "$bin/kvbm-bench" -b "$bin/kvbm-ours" \

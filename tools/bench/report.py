@@ -60,6 +60,18 @@ def print_summary(rows):
           f"ratio is theirs / ours, at least {min(r['ratio'] for r in compared):.2f}")
 
 
+def print_holds(holds, memory):
+    """The longest hold of each policy, and what blocks take."""
+    for policy in sorted({row["policy"] for row in holds}):
+        worst = max((row for row in holds if row["policy"] == policy),
+                    key=lambda row: row["longest_hold"])
+        print(f"longest hold, {policy}: {worst['longest_hold']} instructions, "
+              f"{worst['call']}")
+    for row in memory:
+        print(f"memory, {row['policy']}: {row['bytes_per_block']:.0f} bytes per block, "
+              f"{row['bytes_per_held_block']:.0f} per block that a session holds")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--peer", default="", help="version of kvbm-logical; empty: none")
@@ -69,19 +81,24 @@ def main():
     args = parser.parse_args()
 
     with open(args.rows, encoding="ascii") as lines:
-        rows = [json.loads(line) for line in lines]
-    rows.sort(key=order)
+        read = [json.loads(line) for line in lines]
+    rows = sorted((row for row in read if "group" in row), key=order)
+    holds = [row for row in read if "longest_hold" in row]
+    memory = [row for row in read if "bytes_per_block" in row]
     result = {
         "machine": machine(),
         "peer": {"name": "kvbm-logical", "version": args.peer} if args.peer else None,
         "slow": args.slow,
         "units": UNITS,
         "rows": rows,
+        "holds": holds,
+        "memory": memory,
     }
     with open(args.out, "w", encoding="ascii") as out:
         json.dump(result, out, indent=1)
         out.write("\n")
     print_table(rows)
+    print_holds(holds, memory)
     print_summary(rows)
     return 0 if rows else 1
 
