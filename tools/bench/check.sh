@@ -7,6 +7,8 @@
 # Asserts nothing about time. As TAP.
 #
 # usage: tools/bench/check.sh
+# Functions are called by try().
+# shellcheck disable=SC2317
 set -uo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)

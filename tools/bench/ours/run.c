@@ -852,7 +852,7 @@ static int run_op(struct run *r, int letter)
 	return 0;
 }
 
-static int check(struct run *r)
+static int verify(struct run *r)
 {
 	struct kvbm_check_result result;
 	int err;
@@ -880,11 +880,14 @@ int script_run(struct kvbm *kvbm, struct script *script, struct journal *journal
 	r.fresh = calloc(MOST, sizeof(*r.fresh));
 	if (r.picked && r.path && r.hashes && r.evicted && r.in && r.out && r.fresh) {
 		err = 0;
-		while (!err && (letter = script_next(script)) > 0)
-			err = letter == OP_NEW ? check(&r) : 0,
-			err = err ? err : run_op(&r, letter);
+		while (!err && (letter = script_next(script)) > 0) {
+			if (letter == OP_NEW)
+				err = verify(&r);
+			if (!err)
+				err = run_op(&r, letter);
+		}
 		if (!err)
-			err = letter < 0 ? letter : check(&r);
+			err = letter < 0 ? letter : verify(&r);
 	}
 	ended = end_manager(&r);
 	free(r.picked);

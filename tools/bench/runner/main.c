@@ -242,39 +242,53 @@ static int run_cell(struct options *o, const struct cell *cell)
 	return err > 0 ? 0 : err;
 }
 
-static int run_all(struct options *o)
+static int run_sizes(struct options *o, struct cell cell)
 {
-	size_t pool, policy, group, size;
+	uint32_t pool = cell.pool;
+	size_t i;
 	int err = 0;
 
-	for (pool = 0; pool < o->nr_pools; pool++)
-	for (policy = 0; policy < o->policies.count; policy++)
-	for (group = 0; group < o->groups.count; group++)
-	for (size = 0; size < o->nr_sizes && !err; size++) {
-		struct cell cell = {
-			.group = o->groups.word[group],
-			.policy = o->policies.word[policy],
-			.n = o->sizes[size],
-			.pool = o->pools[pool],
-		};
-
-		if (!makes_sense(o, &cell, cell.pool))
+	for (i = 0; i < o->nr_sizes && !err; i++) {
+		cell.n = o->sizes[i];
+		if (!makes_sense(o, &cell, pool))
 			continue;
-		if (cell.pool == POOL_OF_N)
-			cell.pool = cell.n;
+		cell.pool = pool == POOL_OF_N ? cell.n : pool;
 		err = run_cell(o, &cell);
 	}
 	return err;
 }
 
+static int run_policy(struct options *o, const char *policy, uint32_t pool)
+{
+	struct cell cell = { .policy = policy, .pool = pool };
+	size_t i;
+	int err = 0;
+
+	for (i = 0; i < o->groups.count && !err; i++) {
+		cell.group = o->groups.word[i];
+		err = run_sizes(o, cell);
+	}
+	return err;
+}
+
+static int run_all(struct options *o)
+{
+	size_t pool, policy;
+	int err = 0;
+
+	for (pool = 0; pool < o->nr_pools; pool++)
+		for (policy = 0; policy < o->policies.count && !err; policy++)
+			err = run_policy(o, o->policies.word[policy], o->pools[pool]);
+	return err;
+}
+
 static int start(struct options *o)
 {
-	char *ours[] = {
-		(char *)o->ours, "--backend", (char *)o->backend, "--slow",
-		(char *)o->slow, "bench", NULL,
+	const char *const ours[] = {
+		o->ours, "--backend", o->backend, "--slow", o->slow, "bench", NULL,
 	};
-	char *theirs[] = {
-		(char *)o->peer, "bench", o->no_tracker ? "--no-tracker" : NULL, NULL,
+	const char *const theirs[] = {
+		o->peer, "bench", o->no_tracker ? "--no-tracker" : NULL, NULL,
 	};
 	int err = side_start(&o->runner.ours, "kvbm-ours", ours);
 

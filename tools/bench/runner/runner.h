@@ -30,7 +30,7 @@ struct side {
 };
 
 /* @argv[0] is the path. 0, or -errno after a message. */
-int side_start(struct side *side, const char *name, char *const argv[]);
+int side_start(struct side *side, const char *name, const char *const argv[]);
 void side_stop(struct side *side);
 
 /* 1 when the cell is ready, 0 when there is no such operation, or -errno. */

@@ -9,7 +9,7 @@
 #include "runner.h"
 #include "say.h"
 
-static void run_side(char *const argv[], int orders, int answers)
+static void run_side(const char *const argv[], int orders, int answers)
 {
 	dup2(orders, STDIN_FILENO);
 	dup2(answers, STDOUT_FILENO);
@@ -21,12 +21,12 @@ static void run_side(char *const argv[], int orders, int answers)
 	setenv("MALLOC_TRIM_THRESHOLD_", "17179869184", 0);
 	setenv("MALLOC_TOP_PAD_", "67108864", 0);
 	setenv("MALLOC_MMAP_MAX_", "0", 0);
-	execv(argv[0], argv);
+	execv(argv[0], (char *const *)argv);
 	say_err(-errno, "%s", argv[0]);
 	_exit(127);
 }
 
-int side_start(struct side *side, const char *name, char *const argv[])
+int side_start(struct side *side, const char *name, const char *const argv[])
 {
 	int orders[2], answers[2];
 

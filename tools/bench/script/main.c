@@ -71,19 +71,20 @@ struct script {
 	unsigned int managers;
 };
 
-static uint32_t upto(struct script *s, uint32_t high)
+/* A random number, at most @high. */
+static uint32_t most(struct script *s, uint32_t high)
 {
 	return random_between(&s->random, 0, high);
 }
 
 static bool chance(struct script *s, uint32_t one_of)
 {
-	return !upto(s, one_of - 1);
+	return !most(s, one_of - 1);
 }
 
 static char random_op(struct script *s)
 {
-	unsigned int at = upto(s, s->sum - 1);
+	unsigned int at = most(s, s->sum - 1);
 	size_t i;
 
 	for (i = 0; at >= weights[i].weight; i++)
@@ -93,7 +94,7 @@ static char random_op(struct script *s)
 
 static void pick(struct script *s)
 {
-	printf(" %u", upto(s, 99999));
+	printf(" %u", most(s, 99999));
 }
 
 /* Few nodes are asked for often, so that there are hits; fewer in a small pool. */
@@ -103,12 +104,12 @@ static void node(struct script *s)
 
 	if (near < top && !chance(s, 16))
 		top = near;
-	printf(" %u", chance(s, 4) ? upto(s, top) : upto(s, upto(s, upto(s, top))));
+	printf(" %u", chance(s, 4) ? most(s, top) : most(s, most(s, most(s, top))));
 }
 
-static void repeat(struct script *s, uint32_t most, void (*one)(struct script *s))
+static void repeat(struct script *s, uint32_t limit, void (*one)(struct script *s))
 {
-	uint32_t n = chance(s, 8) ? upto(s, most) : 1 + upto(s, most / 3);
+	uint32_t n = chance(s, 8) ? most(s, limit) : 1 + most(s, limit / 3);
 
 	while (n--)
 		one(s);
@@ -124,10 +125,10 @@ static void pick_and_node(struct script *s)
 static uint32_t count_of_blocks(struct script *s)
 {
 	if (chance(s, 40))
-		return upto(s, s->blocks + s->blocks / 4);
+		return most(s, s->blocks + s->blocks / 4);
 	if (chance(s, 8))
-		return upto(s, s->blocks / 3);
-	return upto(s, 6);
+		return most(s, s->blocks / 3);
+	return most(s, 6);
 }
 
 static void write_new(struct script *s)
@@ -153,7 +154,7 @@ static void write_op(struct script *s)
 		printf(" %u", count_of_blocks(s));
 		break;
 	case OP_FILL:
-		printf(" %u", chance(s, 2) ? 0 : upto(s, 5));
+		printf(" %u", chance(s, 2) ? 0 : most(s, 5));
 		repeat(s, 12, pick_and_node);
 		break;
 	case OP_STAGE:
@@ -168,7 +169,7 @@ static void write_op(struct script *s)
 		repeat(s, 24, node);
 		break;
 	case OP_SCAN:
-		printf(" %u", upto(s, 1));
+		printf(" %u", most(s, 1));
 		repeat(s, 24, node);
 		break;
 	case OP_FREQUENCY:
@@ -181,20 +182,20 @@ static void write_op(struct script *s)
 		node(s);
 		break;
 	case OP_RESET_FLAG:
-		printf(" %u", upto(s, 1));
+		printf(" %u", most(s, 1));
 		repeat(s, 6, pick);
 		break;
 	case OP_POP:
 	case OP_CUT:
-		printf(" %u", upto(s, 40));
+		printf(" %u", most(s, 40));
 		break;
 	case OP_LIMIT_MUTABLE:
 	case OP_LIMIT_STAGED:
-		printf(" %u", upto(s, s->blocks / 8));
+		printf(" %u", most(s, s->blocks / 8));
 		break;
 	case OP_LIMIT_IMMUTABLE:
 	case OP_LIMIT_WEAK:
-		printf(" %u", upto(s, s->blocks / 2));
+		printf(" %u", most(s, s->blocks / 2));
 		break;
 	case OP_DRAIN:
 	case OP_DRAIN_SORTED:

@@ -64,7 +64,13 @@ pub fn stage_all(
 }
 
 impl Bench {
-    fn new(group: &str, policy: &str, n: usize, pool: usize, tracker: bool) -> Result<Self, String> {
+    fn new(
+        group: &str,
+        policy: &str,
+        n: usize,
+        pool: usize,
+        tracker: bool,
+    ) -> Result<Self, String> {
         if n == 0 || n > pool || n > FILL_BLOCKS {
             return Err("bad order".to_string());
         }
@@ -112,12 +118,19 @@ impl Bench {
     }
 
     pub fn make_blocks(&self, hashes: &[SequenceHash]) -> Result<Guards, String> {
-        let blocks = self.manager.allocate_blocks(hashes.len()).ok_or("no blocks")?;
+        let blocks = self
+            .manager
+            .allocate_blocks(hashes.len())
+            .ok_or("no blocks")?;
         Ok(self.manager.register_blocks(stage_all(blocks, hashes)))
     }
 
     pub fn fill_with_chains(&mut self, hold: bool) -> Result<(), String> {
-        let each = if self.n < FILL_BLOCKS { FILL_BLOCKS / self.n } else { 1 };
+        let each = if self.n < FILL_BLOCKS {
+            FILL_BLOCKS / self.n
+        } else {
+            1
+        };
         let mut c = 0;
         while c < self.chains {
             let count = each.min(self.chains - c);

@@ -41,13 +41,19 @@ fn sequence_hash(number: u64, k: u64) -> SequenceHash {
 }
 
 fn admit(b: &Bench, number: u64) -> Result<Sequence, String> {
-    let hashes: Vec<_> = (0..PROMPT as u64).map(|k| sequence_hash(number, k)).collect();
+    let hashes: Vec<_> = (0..PROMPT as u64)
+        .map(|k| sequence_hash(number, k))
+        .collect();
     let mut blocks = b.manager.match_blocks(&hashes);
     let rest = &hashes[blocks.len()..];
     let fresh = b.manager.allocate_blocks(rest.len()).ok_or("no blocks")?;
     blocks.extend(b.manager.register_blocks(stage_all(fresh, rest)));
     let next = b.manager.allocate_blocks(1).ok_or("no blocks")?.pop();
-    Ok(Sequence { number, next, blocks })
+    Ok(Sequence {
+        number,
+        next,
+        blocks,
+    })
 }
 
 fn finish(mut sequence: Sequence) {
@@ -78,7 +84,11 @@ pub fn step(b: &mut Bench) -> Result<usize, String> {
         .iter()
         .map(|s| sequence_hash(s.number, s.blocks.len() as u64))
         .collect();
-    let filled: Vec<_> = decode.sequences.iter_mut().filter_map(|s| s.next.take()).collect();
+    let filled: Vec<_> = decode
+        .sequences
+        .iter_mut()
+        .filter_map(|s| s.next.take())
+        .collect();
 
     let started = Instant::now();
     let registered = b.manager.register_blocks(stage_all(filled, &hashes));

@@ -19,8 +19,13 @@ const WORKERS: usize = 2;
 pub fn begin(b: &mut Bench, group: &str) -> Result<(), String> {
     match group {
         "match_blocks_active_hit" => b.fill_with_chains(true),
-        "match_blocks_inactive_hit" | "bulk_drop" | "allocate_evict"
-        | "allocate_stage_register" | "miss" | "scattered" | "scan" => b.fill_with_chains(false),
+        "match_blocks_inactive_hit"
+        | "bulk_drop"
+        | "allocate_evict"
+        | "allocate_stage_register"
+        | "miss"
+        | "scattered"
+        | "scan" => b.fill_with_chains(false),
         "two_threads" if b.chains >= WORKERS => b.fill_with_chains(false),
         "fan_out" => fill_with_children(b),
         "decode_step" => decode::begin(b),
@@ -66,7 +71,9 @@ fn expect(found: usize, wanted: usize) -> Result<(), String> {
 
 /// One more match, not timed, to see that both sides find the same blocks.
 fn look(b: &mut Bench) {
-    let guards = b.manager.match_blocks(&chain_hashes(b.chain_of_turn(b.turn), b.n));
+    let guards = b
+        .manager
+        .match_blocks(&chain_hashes(b.chain_of_turn(b.turn), b.n));
     b.digest_ids(&guards);
 }
 
@@ -89,7 +96,10 @@ fn matches(b: &mut Bench, iterations: u64) -> Result<usize, String> {
 fn drops(b: &mut Bench, iterations: u64) -> Result<usize, String> {
     let count = smaller(iterations, (HELD_BLOCKS / b.n).min(b.chains));
     let chains = prepare(b, count);
-    let held: Vec<_> = chains.iter().map(|chain| b.manager.match_blocks(chain)).collect();
+    let held: Vec<_> = chains
+        .iter()
+        .map(|chain| b.manager.match_blocks(chain))
+        .collect();
 
     expect(held.iter().map(Vec::len).sum(), count * b.n)?;
     let started = Instant::now();
@@ -110,7 +120,9 @@ fn holding(b: &Bench, iterations: u64) -> usize {
 fn prepare_fresh(b: &mut Bench, count: usize) -> Vec<Vec<SequenceHash>> {
     let first = b.fresh;
     b.fresh += count as u64;
-    (first..b.fresh).map(|chain| chain_hashes(chain, b.n)).collect()
+    (first..b.fresh)
+        .map(|chain| chain_hashes(chain, b.n))
+        .collect()
 }
 
 fn allocations(b: &mut Bench, iterations: u64) -> Result<usize, String> {
@@ -126,7 +138,9 @@ fn allocations(b: &mut Bench, iterations: u64) -> Result<usize, String> {
     let mut held = Vec::with_capacity(count);
     for (blocks, chain) in allocated.into_iter().zip(&chains) {
         let (blocks, _) = blocks.ok_or("no blocks")?;
-        let guards = b.manager.register_blocks(crate::bench::stage_all(blocks, chain));
+        let guards = b
+            .manager
+            .register_blocks(crate::bench::stage_all(blocks, chain));
         b.digest_ids(&guards);
         held.push(guards);
     }
@@ -140,8 +154,10 @@ fn fills(b: &mut Bench, iterations: u64) -> Result<usize, String> {
 
     let started = Instant::now();
     for chain in &chains {
-        let (blocks, evicted) =
-            b.manager.allocate_blocks_with_evictions(b.n).ok_or("no blocks")?;
+        let (blocks, evicted) = b
+            .manager
+            .allocate_blocks_with_evictions(b.n)
+            .ok_or("no blocks")?;
         black_box(evicted);
         let blocks = crate::bench::stage_all(blocks, chain);
         held.push(b.manager.register_blocks(blocks));
@@ -262,7 +278,10 @@ fn threads(b: &mut Bench, iterations: u64) -> Result<usize, String> {
             .collect();
         let started = Instant::now();
         barrier.wait();
-        let hits = workers.into_iter().map(|worker| worker.join().unwrap_or(0)).sum();
+        let hits = workers
+            .into_iter()
+            .map(|worker| worker.join().unwrap_or(0))
+            .sum();
         (started, hits)
     });
     b.clock_stop(started, count * b.n * WORKERS);

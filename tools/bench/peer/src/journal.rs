@@ -83,7 +83,7 @@ impl Journal {
         }
         self.all = mix64(self.all ^ self.digest);
         self.op += 1;
-        if self.every != 0 && self.op % self.every == 0 {
+        if self.every != 0 && self.op.is_multiple_of(self.every) {
             println!("{} {:016x}", self.op, self.all);
         }
         Ok(())

@@ -3,10 +3,8 @@
 
 use std::sync::Arc;
 
-use kvbm_logical::blocks::{
-    BlockError, CompleteBlock, ImmutableBlock, MutableBlock, WeakBlock,
-};
 use kvbm_logical::SequenceHash;
+use kvbm_logical::blocks::{BlockError, CompleteBlock, ImmutableBlock, MutableBlock, WeakBlock};
 
 use crate::journal::Journal;
 use crate::manager::{Attributes, BLOCK_SIZE, Manager, Tier, create};
@@ -57,7 +55,13 @@ impl Run<'_> {
     }
 
     fn every(&self, from: usize, step: usize) -> Vec<usize> {
-        self.script.numbers.iter().skip(from).step_by(step).copied().collect()
+        self.script
+            .numbers
+            .iter()
+            .skip(from)
+            .step_by(step)
+            .copied()
+            .collect()
     }
 
     fn hashes(&self, from: usize, step: usize) -> Vec<SequenceHash> {
@@ -83,13 +87,19 @@ impl Run<'_> {
     }
 
     fn log_found(&mut self, guard: &Option<ImmutableBlock<Tier>>) {
-        let value = guard.as_ref().map_or(0, |guard| guard.block_id() as u64 + 1);
+        let value = guard
+            .as_ref()
+            .map_or(0, |guard| guard.block_id() as u64 + 1);
         self.journal.add(value);
     }
 
     fn allocate(&mut self, count: usize) -> Option<Vec<MutableBlock<Tier>>> {
         let result = self.manager.allocate_blocks_with_evictions(count);
-        self.journal.word(if result.is_some() { "allocated" } else { "refused" });
+        self.journal.word(if result.is_some() {
+            "allocated"
+        } else {
+            "refused"
+        });
         self.journal.add(result.is_some() as u64);
         let (blocks, evicted) = result?;
         self.log_ids(&blocks, MutableBlock::block_id);
@@ -174,10 +184,10 @@ impl Run<'_> {
         let blocks = take(&mut self.mutables, &self.script.numbers, 1, 2);
         let hashes = self.hashes(2, 2);
         self.fill(blocks, &hashes);
-        if next != 0 {
-            if let Some(blocks) = self.allocate(next) {
-                self.mutables.extend(blocks);
-            }
+        if next != 0
+            && let Some(blocks) = self.allocate(next)
+        {
+            self.mutables.extend(blocks);
         }
         Ok(())
     }
@@ -292,7 +302,10 @@ impl Run<'_> {
 
     fn op_presence(&mut self) {
         let hashes = self.hashes(0, 1);
-        let present = self.manager.block_registry().check_presence::<Tier>(&hashes);
+        let present = self
+            .manager
+            .block_registry()
+            .check_presence::<Tier>(&hashes);
         for (_, there) in present {
             self.journal.add(there as u64);
         }
@@ -357,7 +370,8 @@ impl Run<'_> {
             'U' => {
                 let blocks = take(&mut self.staged, &self.script.numbers, 0, 1);
                 self.log_ids(&blocks, CompleteBlock::block_id);
-                self.mutables.extend(blocks.into_iter().map(CompleteBlock::reset));
+                self.mutables
+                    .extend(blocks.into_iter().map(CompleteBlock::reset));
             }
             'R' => {
                 let blocks = take(&mut self.staged, &self.script.numbers, 0, 1);
@@ -400,7 +414,12 @@ impl Run<'_> {
             'f' => self.op_frequency()?,
             'u' => self.op_use_count(),
             'v' => self.op_counters(),
-            _ => return Err(format!("operation {}: {}", self.journal.op, self.script.line)),
+            _ => {
+                return Err(format!(
+                    "operation {}: {}",
+                    self.journal.op, self.script.line
+                ));
+            }
         }
         Ok(())
     }
@@ -413,7 +432,11 @@ fn check_audit(manager: &Manager) -> Result<(), String> {
         + m.allocate_atomic_rollback_total
         + m.release_primary_noop_total
         + m.release_duplicate_noop_total;
-    if audit == 0 { Ok(()) } else { Err(format!("audit counters: {m:?}")) }
+    if audit == 0 {
+        Ok(())
+    } else {
+        Err(format!("audit counters: {m:?}"))
+    }
 }
 
 pub fn run(script: &mut Script, journal: &mut Journal) -> Result<(), String> {

@@ -74,7 +74,9 @@ impl Script {
         for _ in 0..count {
             next_line(&mut self.lines, &mut self.line)?;
             let mut words = self.line.split(' ');
-            let hash = words.next().and_then(|word| u64::from_str_radix(word, 16).ok());
+            let hash = words
+                .next()
+                .and_then(|word| u64::from_str_radix(word, 16).ok());
             let parent = words.next().and_then(|word| word.parse::<i64>().ok());
             let (Some(hash), Some(parent)) = (hash, parent) else {
                 return Err(format!("script: node {}", self.line));
