@@ -17,6 +17,8 @@ help:
 	@echo 'make check       all tests; closes with "N passed, N failed, N skipped"'
 	@echo '                   SUITES=...      only these (scripts/check.sh -l)'
 	@echo 'make check-long  the same, longer'
+	@echo 'make bench       side by side with kvbm-logical (takes cargo and crates.io)'
+	@echo '                   BENCH_ARGS=...  e.g. --quick (scripts/bench.sh --help)'
 	@echo 'make modules     kvbm.ko for the running kernel, or for KDIR=...'
 	@echo 'make lib tools   the library (build/lib) and the programs (build/bin)'
 	@echo 'make selftests   the test programs (build/selftests)'
@@ -55,6 +57,9 @@ check:
 check-long:
 	@$(SCRIPT) scripts/check.sh --long $(SUITES)
 
+bench:
+	@$(SCRIPT) scripts/bench.sh $(BENCH_ARGS)
+
 # --- Installing. What goes where is in scripts/install.sh.
 
 install: tools
@@ -85,5 +90,5 @@ clean:
 	rm -f Module.symvers modules.order *.ko *.mod *.mod.c *.o .*.o .*.cmd
 	[ ! -d kmod ] || find kmod \( -name '*.o' -o -name '.*.cmd' \) -delete
 
-.PHONY: help deps modules lib tools selftests run check check-long clean \
+.PHONY: help deps modules lib tools selftests run check check-long bench clean \
 	install uninstall modules_install modules_uninstall dkms dkms-remove

@@ -30,6 +30,7 @@ suites=(
 "static      | host       | scripts/static.sh         | scripts/static.sh"
 "abi         | host       | selftests/abi/check.sh    | selftests/abi/check.sh"
 "packaging   | host       | packaging/check.sh        | packaging/check.sh"
+"bench       | host       | tools/bench/check.sh      | tools/bench/check.sh"
 "main-job    | stock-6.12 | tools/Makefile            | scripts/run.sh --check"
 "replay      | stock-6.12 | scripts/replay.sh         | scripts/replay.sh -o build/vm/check-stock-6.12-replay"
 "exporter    | stock-6.12 | scripts/exporter.sh       | scripts/exporter.sh -o build/vm/check-stock-6.12-exporter"

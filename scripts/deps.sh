@@ -13,7 +13,7 @@
 #   abi          layout of structures, in 32-bit programs, too
 #   packaging    DKMS, and what installing is tested with
 #   events       a NATS server, and decoders for what kvbm-eventd publishes
-#   plots        what scripts/plot-run.sh draws with
+#   plots        what scripts/plot-run.sh and tools/bench/plot.py draw with
 #
 # Without a GROUP: all of them but the last.
 set -eu

@@ -66,7 +66,9 @@ while [ $# -gt 0 ]; do
 	-o) logs=$2; shift ;;
 	--env) envs+=("$2"); shift ;;
 	--kvm) accel=(-accel kvm -cpu host) ;;
-	--icount) accel=(-accel 'tcg,thread=single' -cpu max
+	# A string instruction counts once for each of its repetitions: have the
+	# kernel and libc copy without.
+	--icount) accel=(-accel 'tcg,thread=single' -cpu 'max,-erms,-fsrm'
 			 -icount 'shift=0,sleep=off'); cpus=1 ;;
 	--allow-splat) allow_splat=1 ;;
 	-h | --help) sed -n '5,/^set/{/^set/!s/^# \?//p}' "$0"; exit 0 ;;

@@ -13,12 +13,53 @@ static bool is_scan(enum kvbm_match_mode mode)
 	return mode == KVBM_LOOKUP_SCAN || mode == KVBM_LOOKUP_SCAN_TOUCH;
 }
 
-/* One hash of a scattered match or scan. Return: whether there is a guard. */
-static bool look_up(struct kvbm_holder *h, const struct kvbm_hash *hash,
+/* How many slots are fetched ahead; of buckets, twice as many. */
+#define AHEAD	8
+/* Slots that stay in a cache of the processor by themselves: 1 MiB of them. */
+#define SMALL_POOL	16384
+
+/**
+ * struct pipeline - look-ups of one chunk
+ * @hashes: of the chunk
+ * @count: how many
+ * @hashed: those whose bucket is known, and on its way
+ * @fetched: those whose slot is on its way
+ * @buckets: of the hashes
+ *
+ * In a large pool a look-up is two loads from memory, one after the other: those
+ * of the next hashes go on while one is done.
+ */
+struct pipeline {
+	const struct kvbm_hash *hashes;
+	u32 count;
+	u32 hashed;
+	u32 fetched;
+	u32 buckets[KVBM_CHUNK];
+};
+
+static void look_ahead(const struct kvbm_store *s, struct pipeline *p, u32 hashed,
+		       u32 fetched)
+{
+	u32 id, end = min_t(u32, p->count, hashed);
+
+	for (; p->hashed < end; p->hashed++) {
+		p->buckets[p->hashed] = kvbm_store_bucket(s, &p->hashes[p->hashed]);
+		prefetch(&s->buckets[p->buckets[p->hashed]]);
+	}
+	end = min_t(u32, p->count, fetched);
+	for (; p->fetched < end; p->fetched++) {
+		id = s->buckets[p->buckets[p->fetched]];
+		if (id != KVBM_NIL)
+			prefetch(&s->slots[id]);
+	}
+}
+
+/* One hash of a match or scan. Return: whether there is a guard. */
+static bool look_up(struct kvbm_holder *h, u32 bucket, const struct kvbm_hash *hash,
 		    enum kvbm_match_mode mode, struct kvbm_token *token)
 {
 	struct kvbm_store *s = h->store;
-	u32 id = kvbm_store_lookup(s, hash);
+	u32 id = kvbm_store_lookup_in(s, bucket, hash);
 
 	*token = no_token;
 	if (id == KVBM_NIL)
@@ -31,6 +72,36 @@ static bool look_up(struct kvbm_holder *h, const struct kvbm_hash *hash,
 	*token = kvbm_slot_token(s, id);
 	if (!is_scan(mode))
 		kvbm_holder_add(h, id);
+	return true;
+}
+
+/* One chunk, under the lock of the store. Return: whether to go on. */
+static bool look_up_chunk(struct kvbm_holder *h, struct pipeline *p,
+			  enum kvbm_match_mode mode, struct kvbm_token *tokens,
+			  u32 *matched)
+{
+	bool prefix = mode == KVBM_LOOKUP_PREFIX;
+	struct kvbm_store *s = h->store;
+	bool small = s->config.block_count <= SMALL_POOL;
+	u32 i, ahead, bucket;
+
+	lockdep_assert_held(&s->lock);
+	p->hashed = 0;
+	p->fetched = 0;
+	for (i = 0; i < p->count; i++) {
+		if (small) {
+			bucket = kvbm_store_bucket(s, &p->hashes[i]);
+		} else {
+			/* A prefix may end at once: as far as it has got already. */
+			ahead = prefix ? min_t(u32, i, AHEAD) : AHEAD;
+			look_ahead(s, p, i + 1 + 2 * ahead, i + 1 + ahead);
+			bucket = p->buckets[i];
+		}
+		if (look_up(h, bucket, &p->hashes[i], mode, &tokens[i]))
+			++*matched;
+		else if (prefix)
+			return false;
+	}
 	return true;
 }
 
@@ -55,8 +126,9 @@ int kvbm_holder_match_locked(struct kvbm_holder *h,
 			     struct kvbm_token *tokens, u32 *matched)
 {
 	struct kvbm_store *s = h->store;
-	bool prefix = mode == KVBM_LOOKUP_PREFIX, missed = false;
-	u32 i = 0, end;
+	struct pipeline p;
+	bool go_on = true;
+	u32 i = 0;
 
 	lockdep_assert_held(&h->lock);
 	*matched = 0;
@@ -65,21 +137,18 @@ int kvbm_holder_match_locked(struct kvbm_holder *h,
 	if (is_scan(mode) && !++h->scan)
 		h->scan = 1;
 	do {
-		end = min_t(u32, count, i + KVBM_CHUNK);
+		p.hashes = hashes + i;
+		p.count = min_t(u32, count - i, KVBM_CHUNK);
 		spin_lock(&s->lock);
 		if (s->shutdown && !i) {
 			spin_unlock(&s->lock);
 			return -ESHUTDOWN;
 		}
-		for (; i < end && !(prefix && missed); i++) {
-			if (look_up(h, &hashes[i], mode, &tokens[i]))
-				++*matched;
-			else
-				missed = true;
-		}
+		go_on = look_up_chunk(h, &p, mode, tokens + i, matched);
 		spin_unlock(&s->lock);
 		kvbm_relax();
-	} while (i < count && !(prefix && missed));
+		i += p.count;
+	} while (i < count && go_on);
 	return 0;
 }
 

@@ -119,16 +119,29 @@ static inline u32 kvbm_store_available(const struct kvbm_store *s)
 	return blocks > s->promised ? blocks - s->promised : 0;
 }
 
-/* The Primary or Inactive slot of a hash, or KVBM_NIL. */
-static inline u32 kvbm_store_lookup(const struct kvbm_store *s,
+/* The bucket that a hash belongs to. */
+static inline u32 kvbm_store_bucket(const struct kvbm_store *s,
 				    const struct kvbm_hash *hash)
 {
-	u32 id = s->buckets[kvbm_key_hash(&s->key, hash) & s->mask];
+	return kvbm_key_hash(&s->key, hash) & s->mask;
+}
+
+/* The Primary or Inactive slot of a hash of @bucket, or KVBM_NIL. */
+static inline u32 kvbm_store_lookup_in(const struct kvbm_store *s, u32 bucket,
+				       const struct kvbm_hash *hash)
+{
+	u32 id = s->buckets[bucket];
 
 	lockdep_assert_held(&s->lock);
 	while (id != KVBM_NIL && !kvbm_hash_equal(&s->slots[id].hash, hash))
 		id = s->slots[id].chain;
 	return id;
+}
+
+static inline u32 kvbm_store_lookup(const struct kvbm_store *s,
+				    const struct kvbm_hash *hash)
+{
+	return kvbm_store_lookup_in(s, kvbm_store_bucket(s, hash), hash);
 }
 
 /*

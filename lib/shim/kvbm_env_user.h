@@ -83,6 +83,15 @@ typedef struct {
 	pthread_t owner;
 } spinlock_t;
 
+/* For tools/bench/holds: how long spinlocks are held. */
+#ifdef KVBM_HOLD_HOOKS
+void kvbm_hold_begins(void);
+void kvbm_hold_ends(void);
+#else
+static inline void kvbm_hold_begins(void) { }
+static inline void kvbm_hold_ends(void) { }
+#endif
+
 static inline void spin_lock_init(spinlock_t *lock)
 {
 	__atomic_clear(&lock->locked, __ATOMIC_RELAXED);
@@ -98,10 +107,12 @@ static inline void spin_lock(spinlock_t *lock)
 #ifdef KVBM_DEBUG
 	lock->owner = pthread_self();
 #endif
+	kvbm_hold_begins();
 }
 
 static inline void spin_unlock(spinlock_t *lock)
 {
+	kvbm_hold_ends();
 	__atomic_clear(&lock->locked, __ATOMIC_RELEASE);
 }
 
