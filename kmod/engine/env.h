@@ -8,7 +8,7 @@
  *
  *	types		u8 u16 u32 u64 s64 bool size_t, U32_MAX U64_MAX
  *	compiler	READ_ONCE WRITE_ONCE likely unlikely prefetch
- *			ARRAY_SIZE container_of static_assert min max min_t BIT
+ *			ARRAY_SIZE container_of static_assert min max min_t BIT BIT_ULL
  *			__releases (for sparse) ____cacheline_aligned_in_smp
  *	assertions	WARN_ON_ONCE lockdep_assert_held
  *	arithmetic	is_power_of_2 roundup_pow_of_two DIV_ROUND_UP

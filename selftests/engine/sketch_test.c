@@ -183,7 +183,7 @@ struct reference {
 
 static u64 folded_product(u64 x, u64 y)
 {
-	return (u64)((unsigned __int128)x * y >> 64) ^ x * y;
+	return (u64)((__uint128_t)x * y >> 64) ^ x * y;
 }
 
 static u32 *reference_rows(const struct kvbm_hash *h, u32 *rows, u64 mask)

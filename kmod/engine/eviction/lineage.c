@@ -30,7 +30,7 @@
 /* Ghosts that one operation frees beyond what it must: bounds the time. */
 #define PRUNE_STEPS	64
 /* slot->order: not called finished. The rest of it is the tick. */
-#define NOT_FINISHED	(1ULL << 63)
+#define NOT_FINISHED	BIT_ULL(63)
 /* group->birth of a free group. */
 #define UNBORN		U64_MAX
 
@@ -504,7 +504,7 @@ static bool lineage_linked(struct kvbm_evictor *evictor, u32 id)
 	g = &l->groups[slot->node];
 	if (!has_blocks(g) ||
 	    !has_key(g, position, kvbm_plh_own_fragment(&slot->hash)) ||
-	    !g->children != (g->kind == GROUP_LEAF))
+	    g->kind != (g->children ? GROUP_INNER : GROUP_LEAF))
 		return false;
 	members.head = g->first;
 	members.tail = g->last;
