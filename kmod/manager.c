@@ -57,6 +57,8 @@ static void manager_free(struct kref *ref)
 	struct kvbm_manager *m = container_of(ref, struct kvbm_manager, ref);
 	struct kvbm_registry_object *r = m->registry;
 
+	kvbm_backing_free(m->backing);
+	kvbm_quotas_free(&m->quotas);
 	kvbm_store_free(m->store);
 	mutex_lock(&kvbm_objects_lock);
 	kvbm_uncharge(m->bytes);
@@ -71,7 +73,7 @@ static void manager_free(struct kref *ref)
 }
 
 /* Context: may sleep; not under kvbm_objects_lock. */
-static void manager_put(struct kvbm_manager *manager)
+void kvbm_manager_put(struct kvbm_manager *manager)
 {
 	kref_put(&manager->ref, manager_free);
 }
@@ -112,13 +114,13 @@ static void linger_work(struct work_struct *work)
 
 	mutex_lock(&kvbm_objects_lock);
 	/* Pending again: there was a session since, and the clock starts anew. */
-	if (!m->sessions && !delayed_work_pending(&m->linger) &&
+	if (!m->sessions && !m->pins && !delayed_work_pending(&m->linger) &&
 	    find(m->ident.id) == m)
 		ended = !manager_end(m, true);
 	mutex_unlock(&kvbm_objects_lock);
 	if (ended)
-		manager_put(m);
-	manager_put(m);
+		kvbm_manager_put(m);
+	kvbm_manager_put(m);
 }
 
 /*
@@ -164,6 +166,26 @@ void kvbm_manager_bind_again(struct kvbm_manager *manager)
 	mutex_unlock(&kvbm_objects_lock);
 }
 
+/*
+ * If the last session or pin has gone, end the manager, or begin to wait for
+ * others. Return: whether it ended; the reference of the table is the caller's.
+ */
+static bool left_alone(struct kvbm_manager *m)
+{
+	lockdep_assert_held(&kvbm_objects_lock);
+	if (m->sessions || m->pins || find(m->ident.id) != m)
+		return false;
+	if (!m->linger_ms)
+		return !manager_end(m, true);
+	if (m->linger_ms == KVBM_LINGER_FOREVER)
+		return false;
+	kref_get(&m->ref);
+	if (mod_delayed_work(linger_wq, &m->linger, msecs_to_jiffies(m->linger_ms)))
+		/* It was pending, and had its reference. */
+		kref_put(&m->ref, manager_free);
+	return false;
+}
+
 /**
  * kvbm_manager_unbind - a session is over
  * @manager: the reference on it is gone when this returns
@@ -172,26 +194,43 @@ void kvbm_manager_bind_again(struct kvbm_manager *manager)
  */
 void kvbm_manager_unbind(struct kvbm_manager *manager)
 {
-	struct kvbm_manager *ended = NULL;
+	bool ended;
 
 	mutex_lock(&kvbm_objects_lock);
 	manager->sessions--;
-	if (!manager->sessions && find(manager->ident.id) == manager) {
-		if (!manager->linger_ms) {
-			if (!manager_end(manager, true))
-				ended = manager;
-		} else if (manager->linger_ms != KVBM_LINGER_FOREVER) {
-			kref_get(&manager->ref);
-			if (mod_delayed_work(linger_wq, &manager->linger,
-					     msecs_to_jiffies(manager->linger_ms)))
-				/* It was pending, and had its reference. */
-				kref_put(&manager->ref, manager_free);
-		}
-	}
+	ended = left_alone(manager);
 	mutex_unlock(&kvbm_objects_lock);
 	if (ended)
-		manager_put(ended);
-	manager_put(manager);
+		kvbm_manager_put(manager);
+	kvbm_manager_put(manager);
+}
+
+/* One more pin, of a session of @manager. */
+void kvbm_manager_add_pin(struct kvbm_manager *manager)
+{
+	mutex_lock(&kvbm_objects_lock);
+	kref_get(&manager->ref);
+	manager->pins++;
+	mutex_unlock(&kvbm_objects_lock);
+}
+
+/**
+ * kvbm_manager_remove_pin - a pin is closed
+ * @manager: the reference on it is gone when this returns
+ *
+ * Context: may sleep.
+ */
+void kvbm_manager_remove_pin(struct kvbm_manager *manager)
+{
+	bool ended;
+
+	mutex_lock(&kvbm_objects_lock);
+	manager->pins--;
+	ended = left_alone(manager);
+	mutex_unlock(&kvbm_objects_lock);
+	if (ended)
+		kvbm_manager_put(manager);
+	kvbm_manager_put(manager);
 }
 
 /* Name, id, charge, and a place in both tables; to be undone by unreserve(). */
@@ -289,6 +328,8 @@ int kvbm_manager_create(struct kvbm_file *file, struct kvbm_call *call)
 	m->linger_ms = a->linger_ms;
 	m->created_ns = ktime_get_ns();
 	init_waitqueue_head(&m->pollers);
+	INIT_LIST_HEAD(&m->files);
+	kvbm_quotas_init(&m->quotas);
 	INIT_DELAYED_WORK(&m->linger, linger_work);
 
 	mutex_lock(&kvbm_objects_lock);
@@ -352,7 +393,8 @@ static void fill_query(struct kvbm_manager_query *a, const struct kvbm_manager *
 	a->out_linger_ms = m->linger_ms;
 	a->out_numa_node = 0;
 	a->out_sessions = m->sessions;
-	memset(a->out_reserved, 0, sizeof(a->out_reserved));
+	a->out_pins = m->pins;
+	a->out_segments = kvbm_backing_segments(kvbm_manager_backing(m));
 	a->out_bytes = m->bytes;
 	a->out_created_ns = m->created_ns;
 }
@@ -443,8 +485,8 @@ int kvbm_manager_destroy(struct kvbm_file *file, struct kvbm_call *call)
 	if (err)
 		return err;
 	if (cancel_delayed_work(&m->linger))
-		manager_put(m);
-	manager_put(m);
+		kvbm_manager_put(m);
+	kvbm_manager_put(m);
 	return 0;
 }
 
@@ -474,8 +516,42 @@ static int get_readable(struct kvbm_file *file, u64 id, struct kvbm_manager **ou
 		may = file->rights & KVBM_BIND_READ;
 	}
 	if (!may) {
-		manager_put(m);
+		kvbm_manager_put(m);
 		return -EACCES;
+	}
+	*out = m;
+	return 0;
+}
+
+/**
+ * kvbm_manager_get - the manager that a call is about
+ * @file: any
+ * @id: of the manager; 0: the one that the file is bound to
+ * @own: to be changed as its owner may; otherwise to be read
+ * @out: the manager, referenced
+ *
+ * Context: may sleep.
+ * Return: 0, -ENOENT, -ENOTCONN, -EACCES, -EPERM.
+ */
+int kvbm_manager_get(struct kvbm_file *file, u64 id, bool own,
+		     struct kvbm_manager **out)
+{
+	struct kvbm_manager *m;
+
+	if (!own)
+		return get_readable(file, id, out);
+	if (!file->may_write)
+		return -EACCES;
+	mutex_lock(&kvbm_objects_lock);
+	m = id ? find_visible(id) : kvbm_file_manager(file);
+	if (m)
+		kref_get(&m->ref);
+	mutex_unlock(&kvbm_objects_lock);
+	if (!m)
+		return id ? -ENOENT : -ENOTCONN;
+	if (!kvbm_is_owner(&m->ident)) {
+		kvbm_manager_put(m);
+		return -EPERM;
 	}
 	*out = m;
 	return 0;
@@ -499,7 +575,7 @@ int kvbm_manager_stats(struct kvbm_file *file, struct kvbm_call *call)
 	if (err)
 		return err;
 	kvbm_store_counters(m->store, &a->out);
-	manager_put(m);
+	kvbm_manager_put(m);
 	return kvbm_call_put(call);
 }
 
@@ -521,7 +597,7 @@ int kvbm_manager_check(struct kvbm_file *file, struct kvbm_call *call)
 	if (err)
 		return err;
 	err = kvbm_store_check(m->store, &a->out);
-	manager_put(m);
+	kvbm_manager_put(m);
 	return err ?: kvbm_call_put(call);
 }
 
@@ -554,7 +630,7 @@ int kvbm_manager_dump(struct kvbm_file *file, struct kvbm_call *call)
 		err = kvbm_call_put(call);
 	kvbm_arrays_free(&arrays);
 put_manager:
-	manager_put(m);
+	kvbm_manager_put(m);
 	return err;
 }
 
@@ -615,7 +691,7 @@ static int get_members(struct kvbm_registry_object *r, const u64 *ids, u32 count
 	if (i == count)
 		return 0;
 	while (i--)
-		manager_put(members[i]);
+		kvbm_manager_put(members[i]);
 	return -ENOENT;
 }
 
@@ -680,7 +756,7 @@ int kvbm_get_presence(struct kvbm_file *file, struct kvbm_call *call)
 			kvbm_relax();
 	}
 	for (i = 0; i < a->nr_managers; i++)
-		manager_put(members[i]);
+		kvbm_manager_put(members[i]);
 	err = kvbm_array_out(a->out_masks, masks, a->count, sizeof(*masks));
 free:
 	kvbm_arrays_free(&m);

@@ -9,6 +9,10 @@
  *	manager.c	managers
  *	attach.c	what a registry knows of hashes beyond presence
  *	session.c	a file bound to a manager
+ *	pin.c		pins, which are files of their own
+ *	quota.c		who is charged for what sessions hold
+ *	epoch.c		managers change hands
+ *	backing.c	the files that blocks live in
  *	batch.c		ioctls of a session, which move arrays
  *	call.c		the structure of an ioctl
  *	uarray.c	arrays of user memory
@@ -97,9 +101,24 @@ struct kvbm_registry_object {
 };
 
 /**
+ * struct kvbm_quotas - the quotas of a manager
+ * @session_limit: of each session; under the lock of the store
+ * @uid_limit: of each user without a limit of its own; the same
+ * @payers: users and groups that have a session, a pin or a limit; under
+ *	kvbm_objects_lock
+ */
+struct kvbm_quotas {
+	u64 session_limit;
+	u64 uid_limit;
+	struct list_head payers;
+};
+
+struct kvbm_backing;
+
+/**
  * struct kvbm_manager - a manager, as users know it
  * @ident: name and rights
- * @ref: the table's, and one per session
+ * @ref: the table's, and one per session and pin
  * @registry: referenced; immutable
  * @store: of the engine; immutable once published
  * @tier: immutable
@@ -111,6 +130,11 @@ struct kvbm_registry_object {
  * @linger: ends a manager that nobody came back to; holds a reference while
  *	pending
  * @sessions: files bound to it; under kvbm_objects_lock
+ * @pins: pins that are open; under kvbm_objects_lock
+ * @files: the sessions that are complete; under kvbm_objects_lock
+ * @quotas: under kvbm_objects_lock
+ * @backing: NULL until it is set, then immutable; read with
+ *	kvbm_manager_backing()
  * @in_registry: in @registry->managers; under kvbm_objects_lock
  */
 struct kvbm_manager {
@@ -126,6 +150,10 @@ struct kvbm_manager {
 	wait_queue_head_t pollers;
 	struct delayed_work linger;
 	u32 sessions;
+	u32 pins;
+	struct list_head files;
+	struct kvbm_quotas quotas;
+	struct kvbm_backing *backing;
 	struct list_head in_registry;
 };
 
@@ -137,6 +165,7 @@ struct kvbm_manager {
  * @rights: KVBM_BIND_*; immutable once bound
  * @owner: KVBM_BIND_OWNED: the process; immutable once bound
  * @threshold: see struct kvbm_set_threshold
+ * @in_manager: in the list of sessions; under kvbm_objects_lock
  * @holder: what the session holds
  */
 struct kvbm_file {
@@ -146,6 +175,7 @@ struct kvbm_file {
 	u32 rights;
 	struct pid *owner;
 	u32 threshold;
+	struct list_head in_manager;
 	struct kvbm_holder holder;
 };
 
@@ -198,6 +228,11 @@ void kvbm_manager_exit(void);
 struct kvbm_manager *kvbm_manager_bind(u64 id, unsigned int mode);
 void kvbm_manager_bind_again(struct kvbm_manager *manager);
 void kvbm_manager_unbind(struct kvbm_manager *manager);
+void kvbm_manager_add_pin(struct kvbm_manager *manager);
+void kvbm_manager_remove_pin(struct kvbm_manager *manager);
+int kvbm_manager_get(struct kvbm_file *file, u64 id, bool own,
+		     struct kvbm_manager **out);
+void kvbm_manager_put(struct kvbm_manager *manager);
 int kvbm_get_presence(struct kvbm_file *file, struct kvbm_call *call);
 int kvbm_file_registry(struct kvbm_file *file, u64 id, unsigned int mode,
 		       struct kvbm_registry_object **out, u64 *live);
@@ -213,6 +248,35 @@ int kvbm_manager_dump(struct kvbm_file *file, struct kvbm_call *call);
 int kvbm_attach(struct kvbm_file *file, struct kvbm_call *call);
 int kvbm_get_attachments(struct kvbm_file *file, struct kvbm_call *call);
 int kvbm_get_frequency(struct kvbm_file *file, struct kvbm_call *call);
+
+/* pin.c */
+int kvbm_pin_create(struct kvbm_file *file, struct kvbm_call *call);
+
+/* quota.c */
+void kvbm_quotas_init(struct kvbm_quotas *quotas);
+void kvbm_quotas_free(struct kvbm_quotas *quotas);
+int kvbm_quota_join(struct kvbm_file *file, struct kvbm_manager *manager);
+void kvbm_quota_leave(struct kvbm_file *file, struct kvbm_manager *manager);
+void kvbm_quota_get(const struct kvbm_accounts *accounts);
+void kvbm_quota_put(const struct kvbm_accounts *accounts);
+int kvbm_quota(struct kvbm_file *file, struct kvbm_call *call);
+
+/* epoch.c */
+int kvbm_epoch(struct kvbm_file *file, struct kvbm_call *call);
+
+/* backing.c */
+int kvbm_backing_set(struct kvbm_file *file, struct kvbm_call *call);
+int kvbm_backing_get(struct kvbm_file *file, struct kvbm_call *call);
+void kvbm_backing_free(struct kvbm_backing *backing);
+u32 kvbm_backing_segments(const struct kvbm_backing *backing);
+
+/* The backing of a manager, or NULL. */
+static inline struct kvbm_backing *
+kvbm_manager_backing(const struct kvbm_manager *manager)
+{
+	/* Pairs with kvbm_backing_set(). */
+	return smp_load_acquire(&manager->backing);
+}
 
 /* session.c */
 struct kvbm_file *kvbm_file_alloc(bool may_write);

@@ -60,6 +60,19 @@ int kvbm_conn_open_session(struct kvbm_conn *conn, uint32_t flags,
 	return err;
 }
 
+int kvbm_conn_pin(struct kvbm_conn *conn, struct kvbm_pin_create *a,
+		  struct kvbm_pin **out)
+{
+	int err;
+
+	if (!kvbm_fork_is_current(conn->epoch))
+		return -EOWNERDEAD;
+	err = conn->backend->pin(conn, a, out);
+	if (!err)
+		(*out)->epoch = conn->epoch;
+	return err;
+}
+
 void kvbm_conn_close(struct kvbm_conn *conn)
 {
 	if (kvbm_fork_is_current(conn->epoch))

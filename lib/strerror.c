@@ -15,18 +15,22 @@ static const char *const texts[] = {
 		"the running kvbm module is older than this program: reload the newer module",
 	[EACCES] =
 		"no right to do this: join the group of the device (ls -l /dev/kvbm), check owner and mode of the registry and the manager, and the rights that the session was bound with",
+	[EBADF] =
+		"a descriptor is not open: pass one that is, opened for reading and writing",
 	[EBADFD] =
 		"the block is in another state than the call is for: stage Mutable blocks, register Staged ones",
 	[EBUSY] =
-		"still in use: release the guards or destroy the managers first, or destroy the manager with force",
+		"still in use: release the guards, close the pins or destroy the managers first, or destroy the manager with force; a block that is registered must have no write pin",
 	[EDOM] =
 		"the block size is not the manager's: use kvbm_session_block_size()",
 	[EDQUOT] =
-		"a limit of the module is reached: destroy what is not needed, or raise the module's parameters",
+		"a limit is reached: release guards or close pins if it is a quota (kvbm_get_quota), else destroy what is not needed, or raise the module's parameters",
 	[EEXIST] =
 		"the name is taken: use the object that has it, or choose another name",
 	[EFAULT] =
 		"a pointer is bad: check the arrays and their lengths",
+	[EFBIG] =
+		"the file is smaller than the blocks that are to live in it: make it larger, or check offset, stride and bytes",
 	[EILSEQ] =
 		"not a valid hash under the registry's schema: make it with kvbm_plh(), or use an opaque registry",
 	[EINTR] =
@@ -60,11 +64,11 @@ static const char *const texts[] = {
 	[EOVERFLOW] =
 		"a count or position would become too large: release guards, or shorten the sequence",
 	[EOWNERDEAD] =
-		"the session belongs to another process (before a fork) or has ended: open and bind a new one",
+		"the session belongs to another process (before a fork), has ended, or was replaced by one of a later epoch: open and bind a new one",
 	[EPERM] =
-		"only the owner or an administrator may do this: run as the owner or as root",
+		"only the owner or an administrator may do this: run as the owner or as root; a memfd that backs blocks must be sealed with F_SEAL_SHRINK (kvbm_memfd_create)",
 	[EPROTO] =
-		"the path is not a kvbm device: give the device of the kvbm module, usually /dev/kvbm",
+		"the path or descriptor is not of kvbm: give the device of the kvbm module, usually /dev/kvbm, or a descriptor that it made",
 	[ESHUTDOWN] =
 		"the manager was destroyed: close the session and bind to another manager",
 	[ESTALE] =

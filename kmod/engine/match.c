@@ -34,6 +34,18 @@ static bool look_up(struct kvbm_holder *h, const struct kvbm_hash *hash,
 	return true;
 }
 
+/* More than the session may hold: tail first, as a release should be. */
+static void undo(struct kvbm_holder *h, const struct kvbm_token *tokens, u32 count)
+{
+	u32 i, ignored;
+
+	for (i = count; i--; )
+		if (tokens[i].gen)
+			kvbm_holder_release_locked(h, &tokens[i], 1,
+						   (struct kvbm_release_hint){},
+						   &ignored);
+}
+
 /**
  * kvbm_holder_match_locked - take guards by hash
  * @h: the holder, locked, with room for @count
@@ -47,7 +59,7 @@ static bool look_up(struct kvbm_holder *h, const struct kvbm_hash *hash,
  * prefix is one that was present as a whole.
  *
  * Context: may sleep.
- * Return: 0 or -ESHUTDOWN.
+ * Return: 0, -EDQUOT or -ESHUTDOWN, and then there are no guards.
  */
 int kvbm_holder_match_locked(struct kvbm_holder *h,
 			     const struct kvbm_hash *hashes, u32 count,
@@ -57,13 +69,13 @@ int kvbm_holder_match_locked(struct kvbm_holder *h,
 	struct kvbm_store *s = h->store;
 	bool prefix = mode == KVBM_LOOKUP_PREFIX, missed = false;
 	u32 i = 0, end;
+	int err;
 
 	lockdep_assert_held(&h->lock);
 	*matched = 0;
 	h->revived = 0;
-	/* Not 0: that is the mark of what no scan found. */
-	if (is_scan(mode) && !++h->scan)
-		h->scan = 1;
+	if (is_scan(mode))
+		kvbm_holder_begin_scan(h);
 	do {
 		end = min_t(u32, count, i + KVBM_CHUNK);
 		spin_lock(&s->lock);
@@ -77,10 +89,13 @@ int kvbm_holder_match_locked(struct kvbm_holder *h,
 			else
 				missed = true;
 		}
+		err = kvbm_quota_charge_new(h);
 		spin_unlock(&s->lock);
 		kvbm_relax();
-	} while (i < count && !(prefix && missed));
-	return 0;
+	} while (!err && i < count && !(prefix && missed));
+	if (err)
+		undo(h, tokens, prefix ? *matched : i);
+	return err;
 }
 
 /* The counters of a match; apart, for a call that may still fail. */
@@ -134,7 +149,7 @@ void kvbm_store_touch(struct kvbm_store *s, const struct kvbm_hash *hashes,
  * @matched: out, guards taken
  *
  * Context: may sleep.
- * Return: 0, -ENOMEM, -EOVERFLOW, -ESHUTDOWN, -EOWNERDEAD.
+ * Return: 0, -EDQUOT, -ENOMEM, -EOVERFLOW, -ESHUTDOWN, -EOWNERDEAD.
  */
 int kvbm_holder_match(struct kvbm_holder *holder, const struct kvbm_hash *hashes,
 		      u32 count, enum kvbm_match_mode mode,
@@ -230,7 +245,7 @@ static u32 upgrade_one(struct kvbm_store *s, const struct kvbm_hash *hash,
  * Moves no counter of matches.
  *
  * Context: may sleep.
- * Return: 0, -ENOMEM, -EOVERFLOW, -ESHUTDOWN, -EOWNERDEAD.
+ * Return: 0, -EDQUOT, -ENOMEM, -EOVERFLOW, -ESHUTDOWN, -EOWNERDEAD.
  */
 int kvbm_holder_upgrade(struct kvbm_holder *holder,
 			const struct kvbm_hash *hashes, struct kvbm_token *tokens,
@@ -250,7 +265,7 @@ int kvbm_holder_upgrade(struct kvbm_holder *holder,
 	err = kvbm_store_check_alive(s);
 	if (err)
 		goto unlock;
-	while (i < count) {
+	while (!err && i < count) {
 		end = min_t(u32, count, i + KVBM_CHUNK);
 		spin_lock(&s->lock);
 		for (; i < end; i++) {
@@ -263,9 +278,12 @@ int kvbm_holder_upgrade(struct kvbm_holder *holder,
 			tokens[i] = kvbm_slot_token(s, id);
 			++*upgraded;
 		}
+		err = kvbm_quota_charge_new(holder);
 		spin_unlock(&s->lock);
 		kvbm_relax();
 	}
+	if (err)
+		undo(holder, tokens, i);
 unlock:
 	mutex_unlock(&holder->lock);
 	return err;

@@ -954,7 +954,7 @@ static void do_end(struct session *s)
 	struct kvbm_reclaim reclaim, want = { 0 };
 	u32 id;
 
-	kvbm_holder_release_all(&s->holder, &reclaim);
+	kvbm_holder_release_all(&s->holder, true, &reclaim);
 	kvbm_holder_destroy(&s->holder);
 	while (s->nr_order) {
 		id = s->order[s->nr_order - 1];
