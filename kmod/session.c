@@ -166,6 +166,8 @@ int kvbm_session_open(struct kvbm_file *file, struct kvbm_call *call)
 		kvbm_manager_unbind(file->manager);
 		goto err_put;
 	}
+	/* One that was replaced shall not be so by another descriptor. */
+	kvbm_holder_join(&other->holder, READ_ONCE(file->holder.epoch));
 	a->out_fd = fd;
 	err = kvbm_call_put(call);
 	if (err)

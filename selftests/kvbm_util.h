@@ -336,11 +336,12 @@ static inline int kv_receive_fd(int from)
 		.msg_control = control.bytes,
 		.msg_controllen = sizeof(control.bytes),
 	};
+	ssize_t got = recvmsg(from, &msg, MSG_CMSG_CLOEXEC);
 	struct cmsghdr *c;
 	int fd;
 
-	if (recvmsg(from, &msg, MSG_CMSG_CLOEXEC) != 1)
-		return -errno;
+	if (got != 1)
+		return got ? -errno : -EPIPE;
 	c = CMSG_FIRSTHDR(&msg);
 	if (!c || c->cmsg_type != SCM_RIGHTS)
 		return -EBADMSG;
