@@ -155,7 +155,7 @@ static int check_dmabuf(s32 fd, const struct file *file, u64 end)
 	return err;
 }
 
-KVBM_IMPORT_DMA_BUF;
+KVBM_IMPORT_NS("DMA_BUF");
 #else
 static int check_dmabuf(s32 fd, const struct file *file, u64 end)
 {

@@ -116,8 +116,9 @@ static void print_kill(const struct kill_report *k, const struct outcome *o)
 
 static void print_takeover(const struct takeover_report *t)
 {
-	printf("takeover:    %llu blocks verified, %llu torn; hit rate %.4f after the restart, %.4f cold\n",
-	       t->verified, t->torn, t->warm_rate, t->cold_rate);
+	printf("takeover:    %llu blocks verified, %llu torn; hit rate %.4f after the restart, ",
+	       t->verified, t->torn, t->warm_rate);
+	printf("%.4f cold\n", t->cold_rate);
 	printf("             (the engine was killed by SIGKILL after %llu requests)\n",
 	       t->served);
 }
