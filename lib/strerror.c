@@ -45,6 +45,8 @@ static const char *const texts[] = {
 		"an output array is too small: call again with the size that was written back",
 	[ENFILE] =
 		"the system has too many open files: close some, or raise fs.file-max",
+	[ENODATA] =
+		"the manager has no backing: give it one with kvbm_set_backing()",
 	[ENODEV] =
 		"the device has no driver: load the kvbm module (modprobe kvbm)",
 	[ENOENT] =

@@ -28,7 +28,7 @@
 #define WORDS		128		/* of 8 bytes, in a block of each */
 #define PIECE		16		/* words that are written at a time */
 #define MAX_BLOCKS	4096
-#define MAX_REQUESTS	400		/* that the successor serves */
+#define MAX_REQUESTS	100		/* that the successor serves */
 
 /* A process that serves requests from one manager. */
 struct engine {
