@@ -192,7 +192,7 @@ static int get_segments(struct kvbm_session *session, struct kvbm_map *map)
 	if (err)
 		return err;
 	if (!a.out_total)
-		return -ENODATA;
+		return -ENOMEDIUM;
 	map->segments = calloc(a.out_total, sizeof(*map->segments));
 	map->files = calloc(a.out_files, sizeof(*map->files));
 	if (!map->segments || !map->files)

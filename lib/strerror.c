@@ -45,12 +45,12 @@ static const char *const texts[] = {
 		"an output array is too small: call again with the size that was written back",
 	[ENFILE] =
 		"the system has too many open files: close some, or raise fs.file-max",
-	[ENODATA] =
-		"the manager has no backing: give it one with kvbm_set_backing()",
 	[ENODEV] =
 		"the device has no driver: load the kvbm module (modprobe kvbm)",
 	[ENOENT] =
 		"no such device, registry or manager: load the kvbm module (modprobe kvbm) if /dev/kvbm is missing, otherwise check the name or id",
+	[ENOMEDIUM] =
+		"the manager has no backing: give it one with kvbm_set_backing()",
 	[ENOMEM] =
 		"not enough memory: use fewer blocks, or raise the memory limit of the group",
 	[ENOSPC] =

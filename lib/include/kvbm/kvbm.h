@@ -830,7 +830,7 @@ int kvbm_manager_backing(struct kvbm *kvbm, uint64_t manager,
  * The mappings are left out of core dumps. Segments that the session gets no
  * descriptor for are not mapped.
  *
- * Errors: -ENODATA when the manager has no backing; those of mmap(2); and others.
+ * Errors: -ENOMEDIUM when the manager has no backing; those of mmap(2); and others.
  */
 int kvbm_map_backing(struct kvbm_session *session, struct kvbm_map **out);
 /* NULL is allowed. */
