@@ -68,6 +68,7 @@ union kvbm_abi_arg {
 	struct kvbm_attachments attachments;
 	struct kvbm_frequency frequency;
 	struct kvbm_manager_dump manager_dump;
+	struct kvbm_manager_sessions manager_sessions;
 	struct kvbm_pin_create pin_create;
 	struct kvbm_pin_query pin_query;
 	struct kvbm_quota quota;

@@ -170,6 +170,13 @@ static const struct kvbm_abi_field manager_dump_fields[] = {
 	      sizeof(struct kvbm_slot_info), 0),
 };
 
+static const struct kvbm_abi_field manager_sessions_fields[] = {
+	RULE(struct kvbm_manager_sessions, flags, FLAGS, 0),
+	RULE(struct kvbm_manager_sessions, count, MAX, KVBM_MAX_BATCH),
+	ARRAY(struct kvbm_manager_sessions, sessions, OUT, count,
+	      sizeof(struct kvbm_session_info), 0),
+};
+
 static const struct kvbm_abi_field bind_fields[] = {
 	RULE(struct kvbm_bind, flags, FLAGS,
 	     KVBM_BIND_READ | KVBM_BIND_WRITE | KVBM_BIND_OWNED),
@@ -366,14 +373,17 @@ static const struct kvbm_abi_field backing_get_fields[] = {
 	     manager_list_fields, none)					\
 	CALL(MANAGER_DESTROY, struct kvbm_destroy, id, NEED_MODIFY,	\
 	     manager_destroy_fields, none)				\
-	CALL(MANAGER_STATS, struct kvbm_manager_stats, out,		\
-	     NEED_NOTHING, manager_stats_fields, none)			\
+	CALL(MANAGER_STATS, struct kvbm_manager_stats,			\
+	     out.reclaim_end_ns, NEED_NOTHING, manager_stats_fields,	\
+	     none)							\
 	CALL(MANAGER_CHECK, struct kvbm_manager_check, out,		\
 	     NEED_NOTHING, manager_check_fields, none)			\
 	CALL(PRESENCE, struct kvbm_presence, nr_managers, NEED_NOTHING,	\
 	     presence_fields, none)					\
 	CALL(MANAGER_DUMP, struct kvbm_manager_dump, reserved,		\
 	     NEED_NOTHING, manager_dump_fields, none)			\
+	CALL(MANAGER_SESSIONS, struct kvbm_manager_sessions, out_count,	\
+	     NEED_NOTHING, manager_sessions_fields, none)		\
 	CALL(BIND, struct kvbm_bind, id, NEED_NOTHING, bind_fields,	\
 	     check_bind)						\
 	CALL(SESSION_OPEN, struct kvbm_session_open, reserved,		\

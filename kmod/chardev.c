@@ -35,6 +35,7 @@ static const kvbm_handler handlers[KVBM_ABI_NR] = {
 	[KVBM_CMD_PRESENCE] = kvbm_get_presence,
 	[KVBM_CMD_BIND] = kvbm_bind,
 	[KVBM_CMD_SESSION_OPEN] = kvbm_session_open,
+	[KVBM_CMD_MANAGER_SESSIONS] = kvbm_manager_sessions,
 	[KVBM_CMD_ALLOCATE] = kvbm_batch_allocate,
 	[KVBM_CMD_ACQUIRE] = kvbm_batch_acquire,
 	[KVBM_CMD_STAGE] = kvbm_batch_stage,
@@ -119,8 +120,8 @@ static int kvbm_flush(struct file *filp, fl_owner_t id)
 {
 	struct kvbm_file *file = filp->private_data;
 
-	if (kvbm_file_manager(file) && file->owner &&
-	    file->owner == task_tgid(current) &&
+	if (kvbm_file_manager(file) && file->rights & KVBM_BIND_OWNED &&
+	    file->who.pid == task_tgid(current) &&
 	    !atomic_read(&current->signal->live))
 		kvbm_session_owner_died(file);
 	return 0;

@@ -13,7 +13,7 @@ static void wait_for_sessions(struct kvbm_manager *m)
 	struct kvbm_file *file;
 
 	mutex_lock(&kvbm_objects_lock);
-	list_for_each_entry(file, &m->files, in_manager)
+	list_for_each_entry(file, &m->bound, who.in_manager)
 		kvbm_holder_barrier(&file->holder);
 	mutex_unlock(&kvbm_objects_lock);
 }

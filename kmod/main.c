@@ -53,9 +53,18 @@ static int __init kvbm_init(void)
 	err = kvbm_manager_init();
 	if (err)
 		return err;
+	err = kvbm_sysfs_init();
+	if (err)
+		goto err_manager;
 	err = misc_register(&kvbm_misc);
 	if (err)
-		kvbm_manager_exit();
+		goto err_sysfs;
+	return 0;
+
+err_sysfs:
+	kvbm_sysfs_exit();
+err_manager:
+	kvbm_manager_exit();
 	return err;
 }
 
@@ -63,6 +72,7 @@ static void __exit kvbm_exit(void)
 {
 	misc_deregister(&kvbm_misc);
 	kvbm_manager_exit();
+	kvbm_sysfs_exit();
 	kvbm_registry_exit();
 }
 

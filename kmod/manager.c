@@ -100,6 +100,8 @@ static int manager_end(struct kvbm_manager *m, bool force)
 	err = kvbm_store_shutdown(m->store, force);
 	if (!err) {
 		m->registry->live &= ~(1ULL << kvbm_store_bit(m->store));
+		/* Before the name is free for another one. */
+		kvbm_sysfs_remove(m);
 		unlink(m);
 	}
 	return err;
@@ -328,7 +330,7 @@ int kvbm_manager_create(struct kvbm_file *file, struct kvbm_call *call)
 	m->linger_ms = a->linger_ms;
 	m->created_ns = ktime_get_ns();
 	init_waitqueue_head(&m->pollers);
-	INIT_LIST_HEAD(&m->files);
+	INIT_LIST_HEAD(&m->bound);
 	kvbm_quotas_init(&m->quotas);
 	INIT_DELAYED_WORK(&m->linger, linger_work);
 
@@ -340,10 +342,13 @@ int kvbm_manager_create(struct kvbm_file *file, struct kvbm_call *call)
 	err = build(m, &config);
 	if (err)
 		goto err_unreserve;
+	err = kvbm_sysfs_add(m);
+	if (err)
+		goto err_unbuild;
 	a->out_id = m->ident.id;
 	err = kvbm_call_put(call);
 	if (err)
-		goto err_unbuild;
+		goto err_hide;
 
 	/* For as long as it exists; we are called through an open file. */
 	__module_get(THIS_MODULE);
@@ -361,6 +366,8 @@ int kvbm_manager_create(struct kvbm_file *file, struct kvbm_call *call)
 
 err_put_module:
 	module_put(THIS_MODULE);
+err_hide:
+	kvbm_sysfs_remove(m);
 err_unbuild:
 	kvbm_store_free(m->store);
 err_unreserve:
@@ -490,11 +497,17 @@ int kvbm_manager_destroy(struct kvbm_file *file, struct kvbm_call *call)
 	return 0;
 }
 
-/*
- * The manager that a call is about, referenced: by id, or, for 0, the one that
- * the file is bound to. Read rights are needed.
+/**
+ * kvbm_manager_get_readable - the manager that a call is about, referenced
+ * @file: any
+ * @id: of the manager; 0 for the one that the file is bound to
+ * @out: the manager, for kvbm_manager_put()
+ *
+ * Context: may sleep.
+ * Return: 0, -ENOENT, -ENOTCONN, -EACCES (it takes read).
  */
-static int get_readable(struct kvbm_file *file, u64 id, struct kvbm_manager **out)
+int kvbm_manager_get_readable(struct kvbm_file *file, u64 id,
+			      struct kvbm_manager **out)
 {
 	struct kvbm_manager *m;
 	bool may;
@@ -539,7 +552,7 @@ int kvbm_manager_get(struct kvbm_file *file, u64 id, bool own,
 	struct kvbm_manager *m;
 
 	if (!own)
-		return get_readable(file, id, out);
+		return kvbm_manager_get_readable(file, id, out);
 	if (!file->may_write)
 		return -EACCES;
 	mutex_lock(&kvbm_objects_lock);
@@ -571,7 +584,7 @@ int kvbm_manager_stats(struct kvbm_file *file, struct kvbm_call *call)
 	struct kvbm_manager *m;
 	int err;
 
-	err = get_readable(file, a->id, &m);
+	err = kvbm_manager_get_readable(file, a->id, &m);
 	if (err)
 		return err;
 	kvbm_store_counters(m->store, &a->out);
@@ -593,7 +606,7 @@ int kvbm_manager_check(struct kvbm_file *file, struct kvbm_call *call)
 	struct kvbm_manager *m;
 	int err;
 
-	err = get_readable(file, a->id, &m);
+	err = kvbm_manager_get_readable(file, a->id, &m);
 	if (err)
 		return err;
 	err = kvbm_store_check(m->store, &a->out);
@@ -617,7 +630,7 @@ int kvbm_manager_dump(struct kvbm_file *file, struct kvbm_call *call)
 	struct kvbm_manager *m;
 	int err;
 
-	err = get_readable(file, a->id, &m);
+	err = kvbm_manager_get_readable(file, a->id, &m);
 	if (err)
 		return err;
 	err = kvbm_arrays_init(&arrays, a->count * sizeof(*slots));

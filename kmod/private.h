@@ -9,6 +9,8 @@
  *	manager.c	managers
  *	attach.c	what a registry knows of hashes beyond presence
  *	session.c	a file bound to a manager
+ *	holders.c	who has bound, and how much they hold
+ *	sysfs.c		/sys/class/kvbm
  *	pin.c		pins, which are files of their own
  *	quota.c		who is charged for what sessions hold
  *	epoch.c		managers change hands
@@ -35,6 +37,7 @@
 #include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/pid.h>
+#include <linux/sched.h>
 #include <linux/uaccess.h>
 #include <linux/uidgid.h>
 #include <linux/wait.h>
@@ -130,12 +133,14 @@ struct kvbm_backing;
  * @linger: ends a manager that nobody came back to; holds a reference while
  *	pending
  * @sessions: files bound to it; under kvbm_objects_lock
+ * @bound: the same as a list, by rising id; under kvbm_objects_lock
  * @pins: pins that are open; under kvbm_objects_lock
- * @files: the sessions that are complete; under kvbm_objects_lock
  * @quotas: under kvbm_objects_lock
  * @backing: NULL until it is set, then immutable; read with
  *	kvbm_manager_backing()
  * @in_registry: in @registry->managers; under kvbm_objects_lock
+ * @dev: in sysfs, as long as it has its name; NULL for an anonymous one; once
+ *	published under kvbm_objects_lock
  */
 struct kvbm_manager {
 	struct kvbm_ident ident;
@@ -150,11 +155,34 @@ struct kvbm_manager {
 	wait_queue_head_t pollers;
 	struct delayed_work linger;
 	u32 sessions;
+	struct list_head bound;
 	u32 pins;
-	struct list_head files;
 	struct kvbm_quotas quotas;
 	struct kvbm_backing *backing;
 	struct list_head in_registry;
+	struct device *dev;
+};
+
+/**
+ * struct kvbm_who - who bound a file
+ * @in_manager: in @manager->bound; under kvbm_objects_lock
+ * @id: of the session, never used twice
+ * @pid: the process, referenced
+ * @uid: its effective user
+ * @cgroup: the id of its cgroup
+ * @bound_ns: when that was
+ * @comm: its name
+ *
+ * All but @in_manager as it was then, and immutable.
+ */
+struct kvbm_who {
+	struct list_head in_manager;
+	u64 id;
+	struct pid *pid;
+	kuid_t uid;
+	u64 cgroup;
+	u64 bound_ns;
+	char comm[TASK_COMM_LEN];
 };
 
 /**
@@ -163,9 +191,8 @@ struct kvbm_manager {
  * @bind_lock: serialises binding
  * @manager: NULL until bound, then immutable; read with kvbm_file_manager()
  * @rights: KVBM_BIND_*; immutable once bound
- * @owner: KVBM_BIND_OWNED: the process; immutable once bound
+ * @who: bound it; with KVBM_BIND_OWNED, the process that owns it
  * @threshold: see struct kvbm_set_threshold
- * @in_manager: in the list of sessions; under kvbm_objects_lock
  * @holder: what the session holds
  */
 struct kvbm_file {
@@ -173,9 +200,8 @@ struct kvbm_file {
 	struct mutex bind_lock;	/* see above */
 	struct kvbm_manager *manager;
 	u32 rights;
-	struct pid *owner;
+	struct kvbm_who who;
 	u32 threshold;
-	struct list_head in_manager;
 	struct kvbm_holder holder;
 };
 
@@ -228,6 +254,8 @@ void kvbm_manager_exit(void);
 struct kvbm_manager *kvbm_manager_bind(u64 id, unsigned int mode);
 void kvbm_manager_bind_again(struct kvbm_manager *manager);
 void kvbm_manager_unbind(struct kvbm_manager *manager);
+int kvbm_manager_get_readable(struct kvbm_file *file, u64 id,
+			      struct kvbm_manager **out);
 void kvbm_manager_add_pin(struct kvbm_manager *manager);
 void kvbm_manager_remove_pin(struct kvbm_manager *manager);
 int kvbm_manager_get(struct kvbm_file *file, u64 id, bool own,
@@ -256,7 +284,7 @@ int kvbm_pin_create(struct kvbm_file *file, struct kvbm_call *call);
 void kvbm_quotas_init(struct kvbm_quotas *quotas);
 void kvbm_quotas_free(struct kvbm_quotas *quotas);
 int kvbm_quota_join(struct kvbm_file *file, struct kvbm_manager *manager);
-void kvbm_quota_leave(struct kvbm_file *file, struct kvbm_manager *manager);
+void kvbm_quota_leave(struct kvbm_file *file);
 void kvbm_quota_get(const struct kvbm_accounts *accounts);
 void kvbm_quota_put(const struct kvbm_accounts *accounts);
 int kvbm_quota(struct kvbm_file *file, struct kvbm_call *call);
@@ -288,6 +316,17 @@ int kvbm_session_open(struct kvbm_file *file, struct kvbm_call *call);
 int kvbm_set_threshold(struct kvbm_file *file, struct kvbm_call *call);
 void kvbm_session_owner_died(struct kvbm_file *file);
 void kvbm_session_end(struct kvbm_file *file);
+
+/* sysfs.c */
+int kvbm_sysfs_init(void);
+void kvbm_sysfs_exit(void);
+int kvbm_sysfs_add(struct kvbm_manager *manager);
+void kvbm_sysfs_remove(struct kvbm_manager *manager);
+
+/* holders.c */
+void kvbm_session_enlist(struct kvbm_file *file, struct kvbm_manager *manager);
+void kvbm_session_delist(struct kvbm_file *file);
+int kvbm_manager_sessions(struct kvbm_file *file, struct kvbm_call *call);
 
 /* The manager of a file, or NULL; a bound file stays bound to it. */
 static inline struct kvbm_manager *kvbm_file_manager(struct kvbm_file *file)

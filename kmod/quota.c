@@ -243,8 +243,6 @@ int kvbm_quota_join(struct kvbm_file *file, struct kvbm_manager *manager)
 	err = join(&manager->quotas, accounts);
 	if (err)
 		put_all(accounts);
-	else
-		list_add(&file->in_manager, &manager->files);
 	mutex_unlock(&kvbm_objects_lock);
 	return err;
 }
@@ -252,14 +250,12 @@ int kvbm_quota_join(struct kvbm_file *file, struct kvbm_manager *manager)
 /**
  * kvbm_quota_leave - a session is over
  * @file: its file; it holds nothing any more
- * @manager: of the session
  *
  * Context: may sleep.
  */
-void kvbm_quota_leave(struct kvbm_file *file, struct kvbm_manager *manager)
+void kvbm_quota_leave(struct kvbm_file *file)
 {
 	mutex_lock(&kvbm_objects_lock);
-	list_del(&file->in_manager);
 	put_all(&file->holder.accounts);
 	mutex_unlock(&kvbm_objects_lock);
 }
@@ -313,7 +309,7 @@ static void begin_charging(struct kvbm_manager *m)
 
 	lockdep_assert_held(&kvbm_objects_lock);
 	kvbm_store_enable_quotas(m->store);
-	list_for_each_entry(file, &m->files, in_manager)
+	list_for_each_entry(file, &m->bound, who.in_manager)
 		kvbm_holder_recharge(&file->holder);
 }
 

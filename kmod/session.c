@@ -52,8 +52,7 @@ static int bind_file(struct kvbm_file *file, struct kvbm_manager *manager,
 		return err;
 	}
 	file->rights = flags;
-	if (flags & KVBM_BIND_OWNED)
-		file->owner = get_pid(task_tgid(current));
+	kvbm_session_enlist(file, manager);
 	/* Pairs with kvbm_file_manager(). */
 	smp_store_release(&file->manager, manager);
 	return 0;
@@ -241,8 +240,8 @@ void kvbm_session_owner_died(struct kvbm_file *file)
 void kvbm_session_end(struct kvbm_file *file)
 {
 	give_back(file, true);
-	kvbm_quota_leave(file, file->manager);
+	kvbm_session_delist(file);
+	kvbm_quota_leave(file);
 	kvbm_holder_destroy(&file->holder);
-	put_pid(file->owner);
 	kvbm_manager_unbind(file->manager);
 }

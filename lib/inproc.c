@@ -17,6 +17,7 @@
  * @rights: KVBM_BIND_*
  * @threshold: of poll(2), which there is none of here
  * @holder: what the session holds
+ * @listed: for who asks for the sessions of the manager
  */
 struct inproc {
 	struct kvbm_conn conn;
@@ -25,6 +26,7 @@ struct inproc {
 	u32 rights;
 	u32 threshold;
 	struct kvbm_holder holder;
+	struct kvbm_ns_session listed;
 };
 
 static const struct kvbm_backend inproc_backend;
@@ -47,6 +49,9 @@ static void begin_session(struct inproc *f, struct kvbm_ns_manager *manager,
 	f->rights = rights;
 	f->threshold = 1;
 	kvbm_holder_init(&f->holder, manager->store);
+	f->listed.flags = rights;
+	f->listed.holder = &f->holder;
+	kvbm_ns_enlist(f->ns, manager, &f->listed);
 }
 
 static int do_manager_create(struct inproc *f, struct kvbm_manager_create *a)
@@ -105,6 +110,22 @@ static int do_stats(struct inproc *f, struct kvbm_manager_stats *a)
 	kvbm_store_counters(m->store, &a->out);
 	put_readable(f, a->id, m);
 	return 0;
+}
+
+static int do_sessions(struct inproc *f, struct kvbm_manager_sessions *a)
+{
+	struct kvbm_ns_manager *m;
+	int err;
+
+	err = get_readable(f, a->id, &m);
+	if (err)
+		return err;
+	if (kvbm_user_bad(a->sessions, a->count))
+		err = -EFAULT;
+	else
+		kvbm_ns_sessions(f->ns, m, a);
+	put_readable(f, a->id, m);
+	return err;
 }
 
 static int do_check(struct inproc *f, struct kvbm_manager_check *a)
@@ -420,6 +441,8 @@ static int dispatch(struct inproc *f, u32 cmd, void *arg)
 		return do_check(f, arg);
 	case KVBM_MANAGER_DUMP:
 		return do_dump(f, arg);
+	case KVBM_MANAGER_SESSIONS:
+		return do_sessions(f, arg);
 	case KVBM_PRESENCE:
 		return kvbm_ns_presence(f->ns, f->manager, arg);
 	case KVBM_BIND:
@@ -544,6 +567,7 @@ static void end_session(struct inproc *f)
 	kvbm_holder_release_all(&f->holder, true, &reclaim);
 	end = kvbm_ns_clock();
 	kvbm_store_note_reclaim(f->manager->store, &reclaim, end - begin, end);
+	kvbm_ns_delist(f->ns, f->manager, &f->listed);
 	kvbm_holder_destroy(&f->holder);
 	kvbm_ns_unbind(f->ns, f->manager);
 }

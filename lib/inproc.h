@@ -24,6 +24,22 @@ static inline bool kvbm_user_bad(u64 address, u32 count)
 }
 
 /**
+ * struct kvbm_ns_session - a file that is bound, in the list of its manager
+ * @next: next one, by rising id; under the lock of the namespace
+ * @id: never used twice
+ * @flags: KVBM_BIND_*
+ * @bound_ns: CLOCK_MONOTONIC
+ * @holder: what it holds
+ */
+struct kvbm_ns_session {
+	struct kvbm_ns_session *next;
+	u64 id;
+	u32 flags;
+	u64 bound_ns;
+	const struct kvbm_holder *holder;
+};
+
+/**
  * struct kvbm_ns_manager - one manager
  * @next: next one of the namespace, by rising id
  * @attr: as created; owner and group filled in
@@ -33,6 +49,7 @@ static inline bool kvbm_user_bad(u64 address, u32 count)
  * @created_ns: CLOCK_MONOTONIC
  * @refs: the name, sessions, pins, calls at work; under the lock of the namespace
  * @sessions: files that are bound to it; under the lock of the namespace
+ * @bound: those files; under the lock of the namespace
  * @pins: that are open; under the lock of the namespace
  * @ends_ns: when it ends for want of sessions, 0 while that is not to come;
  *	under the lock of the namespace
@@ -46,6 +63,7 @@ struct kvbm_ns_manager {
 	u64 created_ns;
 	u32 refs;
 	u32 sessions;
+	struct kvbm_ns_session *bound;
 	u32 pins;
 	u64 ends_ns;
 };
@@ -66,6 +84,14 @@ void kvbm_ns_unbind(struct kvbm_ns *ns, struct kvbm_ns_manager *m);
 /* A pin of a session of it. */
 void kvbm_ns_add_pin(struct kvbm_ns *ns, struct kvbm_ns_manager *m);
 void kvbm_ns_remove_pin(struct kvbm_ns *ns, struct kvbm_ns_manager *m);
+
+/* @session becomes one of those that KVBM_MANAGER_SESSIONS tells of, or ends. */
+void kvbm_ns_enlist(struct kvbm_ns *ns, struct kvbm_ns_manager *m,
+		    struct kvbm_ns_session *session);
+void kvbm_ns_delist(struct kvbm_ns *ns, struct kvbm_ns_manager *m,
+		    struct kvbm_ns_session *session);
+void kvbm_ns_sessions(struct kvbm_ns *ns, struct kvbm_ns_manager *m,
+		      struct kvbm_manager_sessions *a);
 
 u64 kvbm_ns_clock(void);
 

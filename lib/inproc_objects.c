@@ -5,6 +5,7 @@
  * no rights, no limits and no charges.
  */
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -35,7 +36,7 @@ struct kvbm_ns_registry {
  * struct kvbm_ns - what one kvbm_open("inproc:") made
  * @lock: protects all below
  * @refs: files
- * @last_id: given to a registry or manager
+ * @last_id: given to a registry, a manager or a session
  * @registries: those that have a name
  * @managers: those that have a name
  */
@@ -284,6 +285,69 @@ void kvbm_ns_remove_pin(struct kvbm_ns *ns, struct kvbm_ns_manager *m)
 	m->pins--;
 	manager_idle(ns, m);
 	manager_put(ns, m);
+	mutex_unlock(&ns->lock);
+}
+
+void kvbm_ns_enlist(struct kvbm_ns *ns, struct kvbm_ns_manager *m,
+		    struct kvbm_ns_session *session)
+{
+	struct kvbm_ns_session **link = &m->bound;
+
+	session->next = NULL;
+	session->bound_ns = kvbm_ns_clock();
+	mutex_lock(&ns->lock);
+	session->id = ++ns->last_id;
+	while (*link)
+		link = &(*link)->next;
+	*link = session;
+	mutex_unlock(&ns->lock);
+}
+
+void kvbm_ns_delist(struct kvbm_ns *ns, struct kvbm_ns_manager *m,
+		    struct kvbm_ns_session *session)
+{
+	struct kvbm_ns_session **link = &m->bound;
+
+	mutex_lock(&ns->lock);
+	while (*link != session)
+		link = &(*link)->next;
+	*link = session->next;
+	mutex_unlock(&ns->lock);
+}
+
+static void fill_info(struct kvbm_session_info *info,
+		      const struct kvbm_ns_session *session)
+{
+	struct kvbm_holder_sum sum;
+
+	kvbm_holder_sum(session->holder, &sum);
+	*info = (struct kvbm_session_info){
+		.id = session->id,
+		.pid = getpid(),
+		.uid = geteuid(),
+		.flags = session->flags,
+		.blocks = sum.blocks,
+		.guards = sum.guards,
+		.oldest_ns = sum.oldest_ns,
+		.bound_ns = session->bound_ns,
+	};
+	prctl(PR_GET_NAME, info->comm);
+}
+
+void kvbm_ns_sessions(struct kvbm_ns *ns, struct kvbm_ns_manager *m,
+		      struct kvbm_manager_sessions *a)
+{
+	struct kvbm_session_info *infos = kvbm_user(a->sessions);
+	const struct kvbm_ns_session *session;
+
+	a->out_count = 0;
+	mutex_lock(&ns->lock);
+	for (session = m->bound; session; session = session->next) {
+		if (a->out_count == a->count)
+			break;
+		if (session->id > a->after)
+			fill_info(&infos[a->out_count++], session);
+	}
 	mutex_unlock(&ns->lock);
 }
 

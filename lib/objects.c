@@ -269,6 +269,27 @@ ssize_t kvbm_session_dump(struct kvbm_session *session, uint32_t start, size_t n
 	return dump(session->conn, 0, start, n, slots);
 }
 
+ssize_t kvbm_manager_sessions(struct kvbm *kvbm, uint64_t id, uint64_t after,
+			      size_t n, struct kvbm_session_info *sessions)
+{
+	struct kvbm_manager_sessions a = {
+		.size = sizeof(a),
+		.id = id,
+		.after = after,
+		.sessions = kvbm_ptr(sessions),
+		.count = n,
+	};
+	int err;
+
+	if (n > KVBM_MAX_BATCH)
+		return -EINVAL;
+	/* To the ABI, 0 is the manager that the file is bound to. */
+	err = id ? kvbm_conn_call(kvbm->conn, KVBM_MANAGER_SESSIONS, &a) : -ENOENT;
+	if (err)
+		return err;
+	return a.out_count;
+}
+
 static int presence(struct kvbm_conn *conn, uint64_t registry, size_t n,
 		    const struct kvbm_hash *hashes, size_t nr_managers,
 		    const uint64_t *managers, uint64_t *masks)

@@ -18,7 +18,7 @@ static const char *const texts[] = {
 	[EBADF] =
 		"a descriptor is not open: pass one that is, opened for reading and writing",
 	[EBADFD] =
-		"the block is in another state than the call is for: stage Mutable blocks, register Staged ones",
+		"called out of order: stage Mutable blocks, register Staged ones; for a sequence see kvbm_seq_error_text()",
 	[EBUSY] =
 		"still in use: release the guards, close the pins or destroy the managers first, or destroy the manager with force; a block that is registered must have no write pin",
 	[EDOM] =
@@ -26,7 +26,7 @@ static const char *const texts[] = {
 	[EDQUOT] =
 		"a limit is reached: release guards or close pins if it is a quota (kvbm_get_quota), else destroy what is not needed, or raise the module's parameters",
 	[EEXIST] =
-		"the name is taken: use the object that has it, or choose another name",
+		"the name is taken: use the object that has it, or choose another name; for assignments: the block is there already",
 	[EFAULT] =
 		"a pointer is bad: check the arrays and their lengths",
 	[EFBIG] =
@@ -45,6 +45,8 @@ static const char *const texts[] = {
 		"an output array is too small: call again with the size that was written back",
 	[ENFILE] =
 		"the system has too many open files: close some, or raise fs.file-max",
+	[ENODATA] =
+		"there is no token to remove: the sequence is empty",
 	[ENODEV] =
 		"the device has no driver: load the kvbm module (modprobe kvbm)",
 	[ENOENT] =
@@ -59,6 +61,8 @@ static const char *const texts[] = {
 		"the file is not bound to a manager: bind it first",
 	[ENOTTY] =
 		"the running kvbm module does not have this call: load a newer module",
+	[ENOTUNIQ] =
+		"two multimodal runs have a slot in common: check their offsets and lengths",
 	[ENXIO] =
 		"this session does not hold a guard (or not so many) on that block: it was released, or belongs to another session",
 	[EOPNOTSUPP] =
@@ -71,6 +75,8 @@ static const char *const texts[] = {
 		"only the owner or an administrator may do this: run as the owner or as root; a memfd that backs blocks must be sealed with F_SEAL_SHRINK (kvbm_memfd_create)",
 	[EPROTO] =
 		"the path or descriptor is not of kvbm: give the device of the kvbm module, usually /dev/kvbm, or a descriptor that it made",
+	[ERANGE] =
+		"beyond the end of the sequence: check it against the number of its tokens or blocks",
 	[ESHUTDOWN] =
 		"the manager was destroyed: close the session and bind to another manager",
 	[ESTALE] =

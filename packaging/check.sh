@@ -38,10 +38,17 @@ right_places() {
 	make -s install DESTDIR="$root" || return 1
 	files "$root" >"$work/found"
 	LC_ALL=C sort >"$work/wanted" <<-EOT
+	/usr/local/bin/kvbm-exporter
 	/usr/local/bin/kvbm-replay
 	/usr/local/bin/kvbm-run
 	/usr/local/bin/kvbmctl
+	/usr/local/include/kvbm/assignments.h
+	/usr/local/include/kvbm/hash.h
 	/usr/local/include/kvbm/kvbm.h
+	/usr/local/include/kvbm/sequence.h
+	/usr/local/include/kvbm/stats.h
+	/usr/local/include/kvbm/testing.h
+	/usr/local/include/kvbm/tokens.h
 	/usr/local/include/linux/kvbm.h
 	/usr/local/include/linux/kvbm_types.h
 	/usr/local/lib/libkvbm.a
@@ -51,12 +58,23 @@ right_places() {
 	/usr/local/lib/modprobe.d/kvbm.conf
 	/usr/local/lib/modules-load.d/kvbm.conf
 	/usr/local/lib/pkgconfig/libkvbm.pc
+	/usr/local/lib/systemd/system/kvbm-exporter.service
+	/usr/local/lib/systemd/system/kvbm-exporter.timer
 	/usr/local/lib/sysusers.d/kvbm.conf
 	/usr/local/lib/udev/rules.d/60-kvbm.rules
+	/usr/local/share/bash-completion/completions/kvbmctl
+	/usr/local/share/kvbm/kvbm.json
+	/usr/local/share/kvbm/kvbm.rules.yml
 	/usr/local/share/man/man1/kvbm-replay.1
 	/usr/local/share/man/man1/kvbm-run.1
+	/usr/local/share/man/man3/kvbm_assignments.3
+	/usr/local/share/man/man3/kvbm_hash.3
+	/usr/local/share/man/man3/kvbm_request.3
+	/usr/local/share/man/man3/kvbm_sched.3
+	/usr/local/share/man/man3/kvbm_token_seq.3
 	/usr/local/share/man/man3/libkvbm.3
 	/usr/local/share/man/man4/kvbm.4
+	/usr/local/share/man/man8/kvbm-exporter.8
 	/usr/local/share/man/man8/kvbmctl.8
 	EOT
 	diff -u --label wanted --label installed "$work/wanted" "$work/found"
@@ -113,6 +131,69 @@ group_exists() {
 
 	group=$(sed -n 's/.*GROUP="\([^"]*\)".*/\1/p' packaging/60-kvbm.rules)
 	[ -n "$group" ] && grep "^g $group " packaging/kvbm.sysusers
+}
+
+# The program that the service starts is where it was installed.
+units_are_sound() {
+	local program
+
+	program=$(sed -n 's/^ExecStart=\([^ ]*\) .*/\1/p' \
+		"$root/usr/local/lib/systemd/system/kvbm-exporter.service")
+	[ -x "$root$program" ] || { echo "no $program"; return 1; }
+	command -v systemd-analyze >/dev/null || return 0
+	# Of a copy, which names a program that is here.
+	mkdir -p "$work/units"
+	cp "$root"/usr/local/lib/systemd/system/* "$work/units"
+	sed -i "s|=$program|=$root$program|" "$work/units/kvbm-exporter.service"
+	systemd-analyze verify --man=no "$work"/units/* >"$work/verify" 2>&1
+	cat "$work/verify"
+	# It may have something to say about other units of this machine.
+	! grep kvbm "$work/verify"
+}
+
+# words LINE: what bash would offer at the end of that line.
+words() {
+	bash -c '
+		kvbmctl() { printf "NAME  ID\nprod  1\nprod:g1  2\nprod:g2  3\n"; }
+		compopt() { :; }
+		source "$1"
+		COMP_LINE=$2 COMP_POINT=${#2}
+		# As readline does it, by the default COMP_WORDBREAKS.
+		read -ra COMP_WORDS <<<"$(sed "s/[:=]/ & /g" <<<"$2")"
+		case $2 in *[\ :=]) COMP_WORDS+=("") ;; esac
+		COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+		_kvbmctl
+		echo "${COMPREPLY[*]}"
+	' - "$root/usr/local/share/bash-completion/completions/kvbmctl" "$1"
+}
+
+offers() {
+	local got
+
+	got=$(words "$1")
+	[ "$got" = "$2" ] || { echo "'$1': '$got', not '$2'"; return 1; }
+}
+
+completes() {
+	offers 'kvbmctl ho' holders &&
+		offers 'kvbmctl create ' 'registry manager' &&
+		offers 'kvbmctl show p' 'prod prod:g1 prod:g2' &&
+		offers 'kvbmctl show prod:' 'g1 g2' &&
+		offers 'kvbmctl --json show prod:g1' g1 &&
+		offers 'kvbmctl check ' 'prod:g1 prod:g2' &&
+		offers 'kvbmctl show prod ' '' &&
+		offers 'kvbmctl create manager --ti' '--tier=G1 --tier=G2 --tier=G3 --tier=G4' &&
+		offers 'kvbmctl create manager --tier=' 'G1 G2 G3 G4' &&
+		offers 'kvbmctl create manager p' 'prod:' &&
+		offers 'kvbmctl gc --d' '--device= --destroy' &&
+		offers 'kvbmctl list x' '' || return 1
+	# Every command and every option is known to it.
+	local word missing=0 file=$root/usr/local/share/bash-completion/completions/kvbmctl
+
+	while read -r word; do
+		grep -qw -- "$word" "$file" || { echo "no word of $word"; missing=1; }
+	done < <(sed -n 's/^\t{ "\([a-z-]*\)", .*/\1/p' tools/kvbmctl/*.c)
+	return "$missing"
 }
 
 nothing_is_left() {
@@ -193,12 +274,14 @@ on_host >"$work/before"
 host_is_untouched() { on_host | diff "$work/before" -; }
 
 echo "TAP version 13"
-echo "1..13"
+echo "1..15"
 check "what is installed where" right_places
 check "another PREFIX" prefix_is_followed
 check "a program against what is installed" a_program_builds
 check "programs run from where they are installed" tools_run
 check "the group of the rule is made" group_exists
+check "units of systemd" units_are_sound
+check "completion in bash" completes
 check "uninstall leaves nothing" nothing_is_left
 check "sources for DKMS" dkms_sources
 check "DKMS builds for stock-6.12" dkms_builds stock-6.12

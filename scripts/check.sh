@@ -31,6 +31,7 @@ suites=(
 "packaging   | host       | packaging/check.sh        | packaging/check.sh"
 "main-job    | stock-6.12 | tools/Makefile            | scripts/run.sh --check"
 "replay      | stock-6.12 | scripts/replay.sh         | scripts/replay.sh -o build/vm/check-stock-6.12-replay"
+"exporter    | stock-6.12 | scripts/exporter.sh       | scripts/exporter.sh -o build/vm/check-stock-6.12-exporter"
 "kselftest   | stock-6.12 | selftests/Makefile        | scripts/selftests.sh -k stock-6.12 -o build/vm/check-stock-6.12-kselftest"
 "kselftest   | stock-6.1  | selftests/Makefile        | scripts/selftests.sh -k stock-6.1 -o build/vm/check-stock-6.1-kselftest"
 "kselftest   | debug-6.12 | selftests/Makefile        | scripts/selftests.sh -k debug-6.12 -o build/vm/check-debug-6.12-kselftest"

@@ -12,14 +12,16 @@
 #   static       static checkers
 #   abi          layout of structures, in 32-bit programs, too
 #   packaging    DKMS, and what installing is tested with
+#   plots        what scripts/plot-run.sh draws with
 #
-# Without a GROUP: all of them.
+# Without a GROUP: all of them but the last.
 set -eu
 
 packages() {
 	case $1 in
 	build)
 		echo gcc make libc6-dev pkg-config libjansson-dev libxxhash-dev \
+		     libncurses-dev \
 		     python3 ;;
 	vm)
 		echo gcc make qemu-system-x86 busybox-static cpio gzip kmod \
@@ -34,8 +36,10 @@ packages() {
 		echo gcc g++ gcc-multilib dwarves ;;
 	packaging)
 		echo gcc make dkms kmod pkg-config ;;
+	plots)
+		echo gnuplot-nox ;;
 	*)
-		echo "deps.sh: no such group: $1 (build vm debugkernel static abi packaging)" >&2
+		echo "deps.sh: no such group: $1 (build vm debugkernel static abi packaging plots)" >&2
 		exit 2 ;;
 	esac
 }

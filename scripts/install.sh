@@ -14,9 +14,9 @@
 # From the environment, as make passes them on:
 #   DESTDIR   in front of all paths; then dkms is not called
 #   PREFIX    default /usr/local
-#   BINDIR LIBDIR INCLUDEDIR MANDIR UDEVDIR SYSUSERSDIR MODULESLOADDIR
-#   MODPROBEDIR
-#             single directories, by default below PREFIX. The last four are
+#   BINDIR LIBDIR INCLUDEDIR MANDIR SHAREDIR COMPLETIONDIR UDEVDIR SYSUSERSDIR
+#   MODULESLOADDIR MODPROBEDIR UNITDIR
+#             single directories, by default below PREFIX. The last five are
 #             only looked at below /usr, /usr/local and /etc
 #   NO_BUILD  not empty: the sources only, without a call of dkms
 #   KVER      the kernel to build for with dkms, default the running one
@@ -41,6 +41,9 @@ BINDIR=${BINDIR:-$PREFIX/bin}
 LIBDIR=${LIBDIR:-$PREFIX/lib}
 INCLUDEDIR=${INCLUDEDIR:-$PREFIX/include}
 MANDIR=${MANDIR:-$PREFIX/share/man}
+SHAREDIR=${SHAREDIR:-$PREFIX/share/kvbm}
+COMPLETIONDIR=${COMPLETIONDIR:-$PREFIX/share/bash-completion/completions}
+UNITDIR=${UNITDIR:-$PREFIX/lib/systemd/system}
 UDEVDIR=${UDEVDIR:-$PREFIX/lib/udev}
 SYSUSERSDIR=${SYSUSERSDIR:-$PREFIX/lib/sysusers.d}
 MODULESLOADDIR=${MODULESLOADDIR:-$PREFIX/lib/modules-load.d}
@@ -69,6 +72,13 @@ install_all() {
 	put 644 packaging/kvbm.sysusers "$SYSUSERSDIR" kvbm.conf
 	put 644 packaging/kvbm.modules-load "$MODULESLOADDIR" kvbm.conf
 	put 644 packaging/kvbm.modprobe "$MODPROBEDIR" kvbm.conf
+	put 644 packaging/completion/kvbmctl.bash "$COMPLETIONDIR" kvbmctl
+	put 644 packaging/systemd/kvbm-exporter.timer "$UNITDIR"
+	put 644 packaging/systemd/kvbm-exporter.service.in "$UNITDIR" \
+		kvbm-exporter.service
+	sed -i "s|@BINDIR@|$BINDIR|" "$DESTDIR$UNITDIR/kvbm-exporter.service"
+	put 644 packaging/prometheus/kvbm.rules.yml "$SHAREDIR"
+	put 644 packaging/grafana/kvbm.json "$SHAREDIR"
 }
 
 after_install() {
@@ -78,6 +88,8 @@ after_install() {
 	  systemd-sysusers            make the group kvbm (or: groupadd -r kvbm)
 	  udevadm control --reload    give the device to it
 	  usermod -aG kvbm USER       let somebody use it
+	  systemctl enable --now kvbm-exporter.timer
+	                              metrics for node_exporter
 	The module is another matter: make dkms, or make modules_install.
 	EOT
 }
@@ -94,7 +106,7 @@ uninstall_all() {
 		rm -f "$real/${file#./}"
 	done
 	# Only ours: others are shared.
-	rmdir "$real$INCLUDEDIR/kvbm" 2>/dev/null || true
+	rmdir "$real$INCLUDEDIR/kvbm" "$real$SHAREDIR" 2>/dev/null || true
 }
 
 dkms_sources() {

@@ -43,7 +43,8 @@ ko=$("$here/build-module.sh" "$kernel")
 
 args=(-k "$kernel" -o "$logs" -m "$ko" -d "$out:/selftests"
       -f "$here/guest-tests.sh:/selftests/guest-tests.sh"
-      -f "$top/packaging/60-kvbm.rules:/lib/udev/rules.d/")
+      -f "$top/packaging/60-kvbm.rules:/lib/udev/rules.d/"
+      -f /lib/terminfo/x/xterm:/lib/terminfo/x/)
 for f in "$top"/selftests/*.sh; do
 	[ ! -e "$f" ] || args+=(-f "$f:/selftests/")
 done

@@ -75,27 +75,31 @@ patch_check() {
 }
 
 checkpatch() {
-	local files f plain=() table=() trace=() result=0
+	local files f plain=() table=() trace=() compat=() result=0
 
 	mapfile -t files < <(sources "$1")
 	case $1 in
 	# BIT() is not there for user space. checkpatch knows that, but only of
 	# a path that starts with include/uapi/.
 	uapi) patch_check BIT_MACRO "${files[@]}" ;;
-	lib | tools | selftests) patch_check "$user_space,$tables" "${files[@]}" ;;
+	lib | tools | selftests | examples) patch_check "$user_space,$tables" "${files[@]}" ;;
 	*)
 		for f in "${files[@]}"; do
 			case $f in
-			# Shared with user space, see above.
-			*/abi*.[ch]) table+=("$f") ;;
+			# Shared with user space, see above; and a table.
+			*/abi*.[ch] | */sysfs.c) table+=("$f") ;;
 			# The layout that all of include/trace/events/ has.
 			*/trace.h) trace+=("$f") ;;
+			# What in a tree of one version has no place.
+			*/compat.h) compat+=("$f") ;;
 			*) plain+=("$f") ;;
 			esac
 		done
 		patch_check NONE "${plain[@]}" || result=1
 		patch_check "BIT_MACRO,$tables" "${table[@]}" || result=1
 		patch_check OPEN_ENDED_LINE,PARENTHESIS_ALIGNMENT "${trace[@]}" || result=1
+		patch_check LINUX_VERSION_CODE,CONSTANT_COMPARISON "${compat[@]}" ||
+			result=1
 		return "$result"
 		;;
 	esac
@@ -135,7 +139,7 @@ spdx() {
 			echo "$f has no SPDX line"
 			missing=1
 		}
-	done < <(find kmod uapi lib tools selftests scripts .ci Kbuild Makefile \
+	done < <(find kmod uapi lib tools selftests examples scripts .ci Kbuild Makefile \
 		 packaging Documentation/man \
 		 -type f \( -name '*.[ch]' -o -name '*.sh' -o -name '*.py' -o \
 		 -name Makefile -o -name Kbuild -o -path .ci/run -o \
@@ -160,17 +164,29 @@ manual_pages() {
 	done < <(
 		sed -n 's/^#define \(KVBM_[A-Z_]*\)[[:space:]]*KVBM_IOC(.*/kvbm \1/p
 			s/^ \* \(E[A-Z0-9]*\) .*/kvbm \1/p' uapi/linux/kvbm.h
-		for page in kvbmctl kvbm-replay kvbm-run; do
+		for page in kvbmctl kvbm-exporter kvbm-replay kvbm-run; do
 			sed -n "s/^\t{ \"\([a-z-]*\)\", .*/$page \1/p" tools/"$page"/*.c
 		done
 	)
 	return "$missing"
 }
 
-checkpatch_dirs=(kmod uapi lib tools selftests scripts)
+# Each file of /sys/class/kvbm is told of, and no other one.
+sysfs_abi() {
+	local doc=Documentation/ABI/testing
+
+	perl "$KSRC/scripts/get_abi.pl" --dir "$doc" validate || return 1
+	diff <(sed -n 's/^CONFIG_ATTR(\([a-z_]*\),.*/\1/p
+		       s/^OWN_NAME(\([a-z_]*\)).*/\1/p
+		       s/^COUNTER([a-z_]*, \([a-z_]*\),.*/\1/p' kmod/sysfs.c | sort) \
+	     <(sed -n 's/^What:.*>\/\(.*\/\)\?\([a-z_]*\)$/\2/p' "$doc/sysfs-class-kvbm" |
+	       sort)
+}
+
+checkpatch_dirs=(kmod uapi lib tools selftests examples scripts)
 
 echo "TAP version 13"
-echo "1..$((2 + ${#checkpatch_dirs[@]} + 5))"
+echo "1..$((2 + ${#checkpatch_dirs[@]} + 6))"
 for kernel in stock-6.12 stock-6.1; do
 	if [ -e Kbuild ]; then
 		check "W=1 and sparse, $kernel" build $kernel
@@ -190,4 +206,5 @@ check "uapi headers alone, C90 and C++" uapi_header
 check "shellcheck" shell_scripts
 check "SPDX lines" spdx
 check "manual pages" manual_pages
+check "sysfs files are documented" sysfs_abi
 exit $failed

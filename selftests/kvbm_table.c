@@ -29,13 +29,15 @@ struct call {
 	const char *name;
 	unsigned long cmd;
 	uint32_t size;
+	uint32_t min_size;
 	unsigned int needs;
 	const struct kvbm_abi_field *fields;
 	size_t nr_fields;
 };
 
 #define CALL(nr, type, last, need, rules, checker)			\
-	{ #nr, KVBM_##nr, sizeof(type), need, rules,			\
+	{ #nr, KVBM_##nr, sizeof(type),					\
+	  offsetof(type, last) + sizeof(((type *)0)->last), need, rules, \
 	  sizeof(rules) / sizeof(*(rules)) },
 
 static const struct call calls[] = { KVBM_ABI_CALLS(CALL) };
@@ -58,6 +60,7 @@ FIXTURE(table)
 	uint64_t ids[BLOCKS];
 	struct kvbm_held list[BLOCKS];
 	struct kvbm_slot_info slots[BLOCKS];
+	struct kvbm_session_info sessions[BLOCKS];
 	char *read_only;
 	char *short_of;		/* the page after it cannot be touched */
 };
@@ -259,6 +262,11 @@ static void valid(struct _test_data_table *self, const struct call *call, union 
 		*(struct kvbm_manager_dump *)arg = (struct kvbm_manager_dump){
 			.size = call->size, .count = BLOCKS,
 			.slots = ptr(self->slots) };
+		break;
+	case KVBM_MANAGER_SESSIONS:
+		*(struct kvbm_manager_sessions *)arg = (struct kvbm_manager_sessions){
+			.size = call->size, .count = BLOCKS,
+			.sessions = ptr(self->sessions) };
 		break;
 	case KVBM_PIN:
 		*(struct kvbm_pin_create *)arg = (struct kvbm_pin_create){
@@ -478,7 +486,7 @@ TEST_F(table, sizes)
 		const char *name = "size";
 
 		valid(self, call, &arg);
-		arg.size = call->size - 1;
+		arg.size = call->min_size - 1;
 		REFUSED(EINVAL, &arg);
 		arg.size = 4;
 		REFUSED(EINVAL, &arg);

@@ -408,7 +408,7 @@ int kvbm_holder_acquire(struct kvbm_holder *holder,
 			break;
 		err = kvbm_store_wait(holder->store, &w, allocation);
 	} while (!err);
-	/* A promise that was never handed in. */
+	/* A promise that was never handed in, and how long it took. */
 	kvbm_store_unclaim(holder->store, &w);
 	return err;
 }

@@ -199,6 +199,9 @@ struct kvbm_holding;
  * @free: first unused holding
  * @oldest: holdings in the order in which the blocks were first taken
  * @newest: same, other end
+ * @oldest_since: when the block of @oldest was taken, if there is one; read
+ *	without @lock, as @used and @guards are, by kvbm_holder_sum()
+ * @now: the time at which the call at work takes its guards
  * @holdings: pool of holdings
  * @buckets: index of @holdings by block id; a power of two of them
  * @mask: buckets - 1
@@ -220,6 +223,8 @@ struct kvbm_holder {
 	u32 free;
 	u32 oldest;
 	u32 newest;
+	u32 oldest_since;
+	u32 now;
 	struct kvbm_holding *holdings;
 	u32 *buckets;
 	u32 mask;
@@ -243,7 +248,21 @@ struct kvbm_reclaim {
 	u64 immutable;
 };
 
+/**
+ * struct kvbm_holder_sum - how much a session holds, and for how long
+ * @blocks: distinct blocks
+ * @guards: guards on them
+ * @oldest_ns: since when it holds the block that it has held longest, in steps
+ *	of 17 ms, CLOCK_MONOTONIC; 0 when it holds none
+ */
+struct kvbm_holder_sum {
+	u32 blocks;
+	u64 guards;
+	u64 oldest_ns;
+};
+
 void kvbm_holder_init(struct kvbm_holder *holder, struct kvbm_store *store);
+void kvbm_holder_sum(const struct kvbm_holder *holder, struct kvbm_holder_sum *sum);
 void kvbm_holder_release_all(struct kvbm_holder *holder, bool final,
 			     struct kvbm_reclaim *reclaim);
 void kvbm_holder_destroy(struct kvbm_holder *holder);

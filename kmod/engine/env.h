@@ -28,6 +28,8 @@
  *	kvbm_alloc_small()	zeroed memory, up to 8 KiB; may sleep, may fail
  *	kvbm_free_small()	for that; does not sleep
  *	kvbm_random()	random bytes for keys
+ *	kvbm_clock()	nanoseconds of CLOCK_MONOTONIC as of the last tick: cheap,
+ *			and some milliseconds behind
  *	kvbm_relax()	a point where the CPU may be given up
  *	kvbm_killed()	true when the caller is being killed
  *	memcpy memset strcmp
@@ -105,6 +107,11 @@ static inline void kvbm_free_small(void *p)
 static inline void kvbm_random(void *buf, size_t len)
 {
 	get_random_bytes(buf, len);
+}
+
+static inline u64 kvbm_clock(void)
+{
+	return ktime_get_coarse_ns();
 }
 
 static inline void kvbm_relax(void)

@@ -13,6 +13,7 @@
  * @id: the block
  * @count: guards; while a call is at work, less those that it was given
  * @scan: the last scan that found the block
+ * @since: when the session took its first guard on the block, see since_of()
  * @chain: next in the bucket; unused ones: next unused
  * @prev: holding of the block taken before this one
  * @next: holding of the block taken after this one
@@ -21,12 +22,21 @@ struct kvbm_holding {
 	u32 id;
 	u32 count;
 	u32 scan;
+	u32 since;
 	u32 chain;
 	u32 prev;
 	u32 next;
 };
 
 #define MIN_HOLDINGS	64
+
+/* Ages are kept in 32 bits: steps of 17 ms, for two years. */
+#define SINCE_SHIFT	24
+
+static u32 since_of(u64 ns)
+{
+	return ns >> SINCE_SHIFT;
+}
 
 /**
  * kvbm_holder_init - a session begins
@@ -156,6 +166,8 @@ int kvbm_holder_reserve(struct kvbm_holder *h, u32 count)
 	lockdep_assert_held(&h->lock);
 	if (h->guards + count > KVBM_MAX_GUARDS)
 		return -EOVERFLOW;
+	/* Once for all that the call takes. */
+	h->now = since_of(kvbm_clock());
 	/* There is one holding for all guards on one block. */
 	need = min_t(u64, (u64)h->used + count, h->store->config.block_count);
 	return need > h->size ? grow(h, need) : 0;
@@ -180,17 +192,20 @@ void kvbm_holder_add(struct kvbm_holder *h, u32 id)
 	*holding = (struct kvbm_holding){
 		.id = id,
 		.count = 1,
+		.since = h->now,
 		.chain = *bucket,
 		.prev = h->newest,
 		.next = KVBM_NIL,
 	};
 	*bucket = i;
-	if (h->newest == KVBM_NIL)
+	if (h->newest == KVBM_NIL) {
 		h->oldest = i;
-	else
+		WRITE_ONCE(h->oldest_since, h->now);
+	} else {
 		h->holdings[h->newest].next = i;
+	}
 	h->newest = i;
-	h->used++;
+	WRITE_ONCE(h->used, h->used + 1);
 }
 
 /*
@@ -245,17 +260,20 @@ static void holding_remove(struct kvbm_holder *h, u32 i)
 	while (*link != i)
 		link = &h->holdings[*link].chain;
 	*link = holding->chain;
-	if (holding->prev == KVBM_NIL)
-		h->oldest = holding->next;
-	else
-		h->holdings[holding->prev].next = holding->next;
 	if (holding->next == KVBM_NIL)
 		h->newest = holding->prev;
 	else
 		h->holdings[holding->next].prev = holding->prev;
+	if (holding->prev != KVBM_NIL) {
+		h->holdings[holding->prev].next = holding->next;
+	} else {
+		h->oldest = holding->next;
+		if (h->oldest != KVBM_NIL)
+			WRITE_ONCE(h->oldest_since, h->holdings[h->oldest].since);
+	}
 	holding->chain = h->free;
 	h->free = i;
-	h->used--;
+	WRITE_ONCE(h->used, h->used - 1);
 }
 
 static int why_not_held(struct kvbm_store *s, struct kvbm_token token)
@@ -411,8 +429,12 @@ void kvbm_holder_settle(struct kvbm_holder *h, const struct kvbm_token *tokens,
 /* The one guard on @from became a guard on @to. There is room. */
 void kvbm_holder_replace(struct kvbm_holder *h, u32 from, u32 to)
 {
+	u32 i = find(h, from);
+
 	lockdep_assert_held(&h->lock);
-	holding_remove(h, find(h, from));
+	/* Held for as long as before. */
+	h->now = h->holdings[i].since;
+	holding_remove(h, i);
 	h->guards--;
 	kvbm_holder_add(h, to);
 }
@@ -460,7 +482,7 @@ static void free_tables(struct kvbm_holder *h)
 {
 	h->oldest = KVBM_NIL;
 	h->newest = KVBM_NIL;
-	h->used = 0;
+	WRITE_ONCE(h->used, 0);
 	h->guards = 0;
 	kvbm_free(h->holdings);
 	kvbm_free(h->buckets);
@@ -524,6 +546,30 @@ int kvbm_holder_check(struct kvbm_holder *holder)
 	if (kvbm_holder_is_dead(holder))
 		return -EOWNERDEAD;
 	return kvbm_store_check_alive(holder->store);
+}
+
+/**
+ * kvbm_holder_sum - how much a session holds, and for how long
+ * @holder: the session
+ * @sum: out
+ *
+ * Does not wait for a call of the session that is at work: what is read then is
+ * from somewhere in the middle of it.
+ *
+ * Context: any.
+ */
+void kvbm_holder_sum(const struct kvbm_holder *holder, struct kvbm_holder_sum *sum)
+{
+	u32 since = READ_ONCE(holder->oldest_since);
+	u64 now = kvbm_clock() >> SINCE_SHIFT;
+	u32 age = (u32)now - since;
+
+	/* Taken this moment, and our clock has not seen it yet. */
+	if (age > now)
+		age = 0;
+	sum->blocks = READ_ONCE(holder->used);
+	sum->guards = READ_ONCE(holder->guards);
+	sum->oldest_ns = sum->blocks ? (now - age) << SINCE_SHIFT : 0;
 }
 
 /**

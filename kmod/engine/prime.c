@@ -6,19 +6,25 @@
  */
 #include "holder.h"
 
-static void take_all(struct kvbm_store *s, struct kvbm_holder *h)
+static int take_all(struct kvbm_store *s, struct kvbm_holder *h)
 {
 	struct kvbm_hash hash = {};
+	int err;
 
 	mutex_lock(&s->large);
 	mutex_lock(&h->lock);
 	spin_lock(&s->lock);
 	/* The stripe of the hash, and below it the pool of entries. */
 	kvbm_registry_present(s->registry, s->share.bit, &hash);
-	kvbm_registry_absent(s->registry, s->share.bit, &hash);
 	spin_unlock(&s->lock);
 	mutex_unlock(&h->lock);
 	mutex_unlock(&s->large);
+	err = kvbm_registry_attach(s->registry, &hash, 1, KVBM_ATTACH_UNIQUE, NULL, 0);
+	/* What hangs on a hash goes with it, under all of them. */
+	spin_lock(&s->lock);
+	kvbm_registry_absent(s->registry, s->share.bit, &hash);
+	spin_unlock(&s->lock);
+	return err;
 }
 
 /**
@@ -47,7 +53,7 @@ int kvbm_prime_locks(void)
 	if (err)
 		goto free_registry;
 	kvbm_holder_init(&holder, store);
-	take_all(store, &holder);
+	err = take_all(store, &holder);
 	kvbm_holder_release_all(&holder, true, &nothing);
 	kvbm_holder_destroy(&holder);
 	kvbm_store_free(store);

@@ -49,32 +49,33 @@ static u8 default_flags(const struct kvbm_store *s)
 	return s->config.reset_on_release ? KVBM_SLOT_RESET_ON_RELEASE : 0;
 }
 
-static u32 *bucket_of(struct kvbm_store *s, const struct kvbm_hash *hash)
-{
-	return &s->buckets[kvbm_key_hash(&s->key, hash) & s->mask];
-}
-
-static void index_insert(struct kvbm_store *s, u32 id)
+/* Return: the hash of the hash, for who needs it next. */
+static u32 index_insert(struct kvbm_store *s, u32 id)
 {
 	struct kvbm_slot *slot = &s->slots[id];
-	u32 *bucket = bucket_of(s, &slot->hash);
+	u32 key = kvbm_key_hash(&s->key, &slot->hash);
+	u32 *bucket = &s->buckets[key & s->mask];
 
 	lockdep_assert_held(&s->lock);
 	slot->chain = *bucket;
 	*bucket = id;
 	kvbm_registry_present(s->registry, s->share.bit, &slot->hash);
+	return key;
 }
 
-static void index_remove(struct kvbm_store *s, u32 id)
+/* Return: as index_insert(). */
+static u32 index_remove(struct kvbm_store *s, u32 id)
 {
 	struct kvbm_slot *slot = &s->slots[id];
-	u32 *link = bucket_of(s, &slot->hash);
+	u32 key = kvbm_key_hash(&s->key, &slot->hash);
+	u32 *link = &s->buckets[key & s->mask];
 
 	lockdep_assert_held(&s->lock);
 	while (*link != id)
 		link = &s->slots[*link].chain;
 	*link = slot->chain;
 	kvbm_registry_absent(s->registry, s->share.bit, &slot->hash);
+	return key;
 }
 
 static void to_reset(struct kvbm_store *s, u32 id)
@@ -177,7 +178,7 @@ void kvbm_store_unguard(struct kvbm_store *s, u32 id, u64 guards,
  */
 void kvbm_store_take(struct kvbm_store *s, u32 count, struct kvbm_allocation *a)
 {
-	u32 i, id;
+	u32 i, id, key;
 
 	lockdep_assert_held(&s->lock);
 	for (i = 0; i < count; i++) {
@@ -190,7 +191,8 @@ void kvbm_store_take(struct kvbm_store *s, u32 count, struct kvbm_allocation *a)
 		}
 		id = s->evictor->ops->next(s->evictor);
 		kvbm_evictor_remove(s->evictor, id);
-		index_remove(s, id);
+		key = index_remove(s, id);
+		kvbm_regret_evicted(&s->regret, key, &s->slots[id].hash, &s->counters);
 		if (a->evicted)
 			a->evicted[a->nr_evicted] = s->slots[id].hash;
 		to_mutable(s, id);
@@ -248,13 +250,14 @@ void kvbm_store_drain_one(struct kvbm_store *s)
 u32 kvbm_store_register(struct kvbm_store *s, u32 id, u8 *kind)
 {
 	struct kvbm_slot *slot = &s->slots[id];
-	u32 present = kvbm_store_lookup(s, &slot->hash);
+	u32 present = kvbm_store_lookup(s, &slot->hash), key;
 
 	lockdep_assert_held(&s->lock);
 	s->counters.inflight_immutable++;
 	if (present == KVBM_NIL) {
 		set_state(s, slot, KVBM_STATE_PRIMARY);
-		index_insert(s, id);
+		key = index_insert(s, id);
+		kvbm_regret_registered(&s->regret, key, &slot->hash, &s->counters);
 		*kind = KVBM_REGISTERED_NEW;
 		return id;
 	}
@@ -421,12 +424,18 @@ int kvbm_store_alloc(struct kvbm_registry *registry,
 	err = setup_slots(s);
 	if (err)
 		goto err_free_aux;
-	err = setup_evictor(s);
+	err = kvbm_regret_init(&s->regret, config->block_count);
 	if (err)
 		goto err_free_aux;
+	s->counters.regret_sample = kvbm_regret_sample(&s->regret);
+	err = setup_evictor(s);
+	if (err)
+		goto err_free_regret;
 	*out = s;
 	return 0;
 
+err_free_regret:
+	kvbm_regret_destroy(&s->regret);
 err_free_aux:
 	kvbm_free(s->aux);
 err_free_buckets:
@@ -462,6 +471,7 @@ void kvbm_store_free(struct kvbm_store *store)
 	}
 	kvbm_registry_leave(store->registry, &store->share);
 	store->evictor->ops->destroy(store->evictor);
+	kvbm_regret_destroy(&store->regret);
 	kvbm_free(store->aux);
 	kvbm_free(store->buckets);
 	kvbm_free(store->slots);
@@ -483,7 +493,8 @@ u64 kvbm_store_bytes(const struct kvbm_store_config *config)
 	return sizeof(struct kvbm_store) + count * sizeof(struct kvbm_slot) +
 	       kvbm_bucket_count(count) * sizeof(u32) +
 	       count * config->aux_size + kvbm_share_bytes(count) +
-	       kvbm_eviction_find(config->policy)->bytes(count);
+	       kvbm_eviction_find(config->policy)->bytes(count) +
+	       kvbm_regret_bytes(count);
 }
 
 /**
@@ -625,6 +636,7 @@ void kvbm_store_note_reclaim(struct kvbm_store *store,
 	c->reclaimed_immutable += reclaim->immutable;
 	c->reclaim_last_ns = took_ns;
 	c->reclaim_max_ns = max(c->reclaim_max_ns, took_ns);
+	c->reclaim_total_ns += took_ns;
 	c->reclaim_end_ns = end_ns;
 	spin_unlock(&store->lock);
 }

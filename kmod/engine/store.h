@@ -7,6 +7,7 @@
 
 #include "engine.h"
 #include "registry.h"
+#include "regret.h"
 #include "slot.h"
 
 /**
@@ -19,11 +20,12 @@
  * @fresh: blocks that the call matches, and that its session did not hold
  * @granted: blocks promised to it
  * @ticket: its place in the order of arrival; 0 until it first queues
+ * @waited_ns: how long, and not counted yet; the caller's own
  * @queued: is in the queue
  * @err: why it waits in vain
  * @event: signalled when it left the queue by the hand of another
  *
- * All but @event under the lock of the store.
+ * All but @event and @waited_ns under the lock of the store.
  */
 struct kvbm_waiter {
 	struct kvbm_waiter *prev;
@@ -34,6 +36,7 @@ struct kvbm_waiter {
 	u32 fresh;
 	u32 granted;
 	u64 ticket;
+	u64 waited_ns;
 	bool queued;
 	int err;
 	struct kvbm_event event;
@@ -72,6 +75,7 @@ struct kvbm_waiter {
  * @last_ticket: given to a waiter
  * @notified: counters.freed when @notify was last called
  * @counters: all but the gauges that are derived when they are read
+ * @regret: evictions that may turn out to be regretted
  */
 struct kvbm_store {
 	struct kvbm_store_config config;
@@ -101,6 +105,7 @@ struct kvbm_store {
 	u64 last_ticket;
 	u64 notified;
 	struct kvbm_counters counters;
+	struct kvbm_regret regret;
 };
 
 static inline struct kvbm_token kvbm_slot_token(const struct kvbm_store *s, u32 id)

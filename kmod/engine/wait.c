@@ -203,9 +203,11 @@ int kvbm_store_refuse(struct kvbm_store *s, struct kvbm_allocation *a,
 int kvbm_store_wait(struct kvbm_store *s, struct kvbm_waiter *w,
 		    struct kvbm_allocation *a)
 {
+	u64 begin = kvbm_clock();
 	int err = kvbm_event_wait(&w->event, a->deadline_ns);
 	bool queued;
 
+	w->waited_ns += kvbm_clock() - begin;
 	if (!err)
 		return w->err;
 	spin_lock(&s->lock);
@@ -227,20 +229,24 @@ int kvbm_store_wait(struct kvbm_store *s, struct kvbm_waiter *w,
 }
 
 /**
- * kvbm_store_unclaim - hand a promise in, and take nothing
+ * kvbm_store_unclaim - a call is over that may have waited
  * @s: the store
- * @w: not in the queue
+ * @w: not in the queue; a promise that was not used is handed in
  *
  * Context: not under a spinlock.
  */
 void kvbm_store_unclaim(struct kvbm_store *s, struct kvbm_waiter *w)
 {
-	if (!w->granted)
+	if (!w->granted && !w->waited_ns)
 		return;
 	spin_lock(&s->lock);
-	s->promised -= w->granted;
-	w->granted = 0;
-	yield_to_others(s);
+	s->counters.wait_total_ns += w->waited_ns;
+	w->waited_ns = 0;
+	if (w->granted) {
+		s->promised -= w->granted;
+		w->granted = 0;
+		yield_to_others(s);
+	}
 	kvbm_store_unlock(s);
 }
 

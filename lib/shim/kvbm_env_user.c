@@ -50,6 +50,14 @@ void kvbm_random(void *buf, size_t len)
 	}
 }
 
+u64 kvbm_clock(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
+}
+
 void kvbm_event_init(struct kvbm_event *event)
 {
 	pthread_condattr_t attr;

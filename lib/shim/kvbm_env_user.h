@@ -192,6 +192,7 @@ extern bool (*kvbm_alloc_fail)(void);
 void *kvbm_alloc(size_t n, size_t size);
 void kvbm_free(void *p);
 void kvbm_random(void *buf, size_t len);
+u64 kvbm_clock(void);
 
 static inline void *kvbm_alloc_small(size_t size)
 {

@@ -11,6 +11,7 @@ struct kvbm_counters counters;
 struct kvbm_held held;
 struct kvbm_check_result check_result;
 struct kvbm_slot_info slot_info;
+struct kvbm_session_info session_info;
 
 struct kvbm_info info;
 struct kvbm_registry_create registry_create;
@@ -27,6 +28,7 @@ struct kvbm_attach attach;
 struct kvbm_attachments attachments;
 struct kvbm_frequency frequency;
 struct kvbm_manager_dump manager_dump;
+struct kvbm_manager_sessions manager_sessions;
 struct kvbm_bind bind_args;
 struct kvbm_session_open session_open;
 struct kvbm_allocate allocate;

@@ -20,11 +20,16 @@ enum {
 	SIZE = 16,
 };
 
-static void break_set_up(struct fixture *f)
+static void break_set_up_with(struct fixture *f, u32 policy)
 {
+	struct kvbm_store_config config = config_of(SIZE);
 	struct kvbm_token t[7];
 
-	set_up(f, SIZE);
+	config.policy = policy;
+	ASSERT_EQ(kvbm_registry_alloc(SIZE, KVBM_SCHEMA_PLH, &f->registry), 0);
+	ASSERT_EQ(kvbm_registry_add_sketch(f->registry, SIZE), 0);
+	f->store = store_of(f->registry, config);
+	kvbm_holder_init(&f->holder, f->store);
 	fill(&f->holder, 0, 1, &t[0]);
 	fill(&f->holder, 0, 1, &t[1]);
 	fill(&f->holder, 1, 5, &t[2]);
@@ -39,6 +44,11 @@ static void break_set_up(struct fixture *f)
 	EXPECT_EQ(state_of(f, STAGED), KVBM_STATE_STAGED);
 	EXPECT_EQ(state_of(f, FREE), KVBM_STATE_RESET);
 	expect_sound(f->store);
+}
+
+static void break_set_up(struct fixture *f)
+{
+	break_set_up_with(f, KVBM_POLICY_LRU);
 }
 
 /* The first thing found must be @code, at @block. */
@@ -179,6 +189,59 @@ static void bad_pool(void)
 	BREAK(&f, FREE, next, SIZE, BAD_POOL);
 	BREAK(&f, CACHED, next, CACHED, BAD_POOL);
 	BREAK(&f, CACHED, next, 1U << 30, BAD_POOL);
+	tear_down(&f);
+}
+
+/* The links of a policy that are in the slots; 3 to 6 are a chain. */
+static void bad_lineage(u32 policy)
+{
+	u32 own, child;
+	struct fixture f;
+
+	break_set_up_with(&f, policy);
+	own = f.store->slots[CACHED].node;
+	child = f.store->slots[CACHED + 1].node;
+	EXPECT_EQ(f.store->slots[CACHED + 1].parent, own);
+	/* No group, the group of another position, one that is free. */
+	BREAK(&f, CACHED, node, KVBM_NIL, BAD_POOL);
+	BREAK(&f, CACHED, node, 2 * SIZE, BAD_POOL);
+	BREAK(&f, CACHED, node, child, BAD_POOL);
+	BREAK(&f, CACHED, node, 2 * SIZE - 1, BAD_POOL);
+	/* Hung on nothing, on itself, on its child, on no group. */
+	BREAK(&f, CACHED, parent, KVBM_NIL, BAD_POOL);
+	BREAK(&f, CACHED, parent, own, BAD_POOL);
+	BREAK(&f, CACHED + 1, parent, child, BAD_POOL);
+	BREAK(&f, CACHED, parent, 2 * SIZE, BAD_POOL);
+	/* A member of its group that it should not have. */
+	BREAK(&f, CACHED, next, CACHED + 1, BAD_POOL);
+	BREAK(&f, CACHED, prev, CACHED + 1, BAD_POOL);
+	BREAK(&f, CACHED, next, 1U << 30, BAD_POOL);
+	/* The chain still goes, tail first. */
+	EXPECT_EQ(f.store->evictor->ops->next(f.store->evictor), 6);
+	tear_down(&f);
+}
+
+static void bad_lineage_tick(void)
+{
+	bad_lineage(KVBM_POLICY_LINEAGE_TICK);
+}
+
+static void bad_lineage_fifo(void)
+{
+	bad_lineage(KVBM_POLICY_LINEAGE_FIFO);
+}
+
+static void bad_level(void)
+{
+	struct fixture f;
+
+	break_set_up_with(&f, KVBM_POLICY_MULTI_LRU);
+	/* No level; and the end of a list that is in another one. */
+	BREAK(&f, CACHED, node, 4, BAD_POOL);
+	BREAK(&f, CACHED, node, KVBM_NIL, BAD_POOL);
+	BREAK(&f, 3, node, 1, BAD_POOL);
+	BREAK(&f, 6, node, 3, BAD_POOL);
+	BREAK(&f, CACHED, next, CACHED, BAD_POOL);
 	tear_down(&f);
 }
 
@@ -358,6 +421,9 @@ static const struct tap_test tests[] = {
 	TEST(bad_index),
 	TEST(bad_index_loop),
 	TEST(bad_pool),
+	TEST(bad_lineage_tick),
+	TEST(bad_lineage_fifo),
+	TEST(bad_level),
 	TEST(bad_primary),
 	TEST(bad_presence),
 	TEST(bad_count),

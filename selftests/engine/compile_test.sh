@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0 OR MIT
 #
-# What the compiler and the linker see of libkvbm: the header in C and C++,
+# What the compiler and the linker see of libkvbm: the headers in C and C++,
 # guards of the wrong type, the exported names, an installed copy. As TAP.
 #
 # usage: OUT=DIR ./compile_test.sh
@@ -29,9 +29,14 @@ check() {
 	[ "$result" = ok ] || head -n 20 "$out/log" | sed 's/^/# /'
 }
 
-header() {
-	"$@" -Wall -Wextra -Werror -fsyntax-only "${include[@]}" \
-		"$top/lib/include/kvbm/kvbm.h"
+# Each of them alone.
+headers() {
+	local header
+
+	for header in "$top"/lib/include/kvbm/*.h; do
+		"$@" -Wall -Wextra -Werror -fsyntax-only "${include[@]}" "$header" ||
+			return 1
+	done
 }
 
 # A function that has one of everything.
@@ -40,15 +45,15 @@ program() {
 	#include <kvbm/kvbm.h>
 	int f(struct kvbm_session *s, struct kvbm_mutable *mut,
 	      struct kvbm_complete *com, struct kvbm_immutable *imm,
-	      struct kvbm_hash *h, struct kvbm_token *tok,
+	      struct kvbm_hash *h, struct kvbm_psh *psh, struct kvbm_token *tok,
 	      struct kvbm_acquired *got);
 	int f(struct kvbm_session *s, struct kvbm_mutable *mut,
 	      struct kvbm_complete *com, struct kvbm_immutable *imm,
-	      struct kvbm_hash *h, struct kvbm_token *tok,
+	      struct kvbm_hash *h, struct kvbm_psh *psh, struct kvbm_token *tok,
 	      struct kvbm_acquired *got)
 	{
-		(void)s; (void)mut; (void)com; (void)imm; (void)h; (void)tok;
-		(void)got;
+		(void)s; (void)mut; (void)com; (void)imm; (void)h; (void)psh;
+		(void)tok; (void)got;
 		$1
 		return 0;
 	}
@@ -68,10 +73,11 @@ refuses() {
 		"$out/program"
 }
 
-# The functions that the header declares, one a line.
+# The functions that the headers declare, one a line. What is further right is
+# the body of an inline function.
 declared() {
-	$CC -E -P "${include[@]}" "$top/lib/include/kvbm/kvbm.h" |
-		grep -v 'static inline' | grep -oE '\bkvbm_[a-z_]+\(' | tr -d '(' |
+	cat "$top"/lib/include/kvbm/*.h | $CC -E -P "${include[@]}" -x c - |
+		grep '^[a-z_]' | grep -v 'static inline' | grep -oE '\bkvbm_[a-z_]+\(' | tr -d '(' |
 		grep -v '^kvbm_scope_' | sort -u
 }
 
@@ -91,7 +97,7 @@ build() {
 
 # A program of a user, who has nothing but what was installed.
 installed() {
-	local root
+	local root private
 
 	root=$(realpath "$out")/root
 	make -s -C "$top/lib" BUILDDIR="$(realpath "$out")/plain" SANITIZE= \
@@ -100,6 +106,7 @@ installed() {
 		"$root/opt/kvbm/lib/pkgconfig/libkvbm.pc" >"$out/libkvbm.pc"
 	cat >"$out/user.c" <<-'END'
 	#include <kvbm/kvbm.h>
+	#include <kvbm/tokens.h>
 	int main(void)
 	{
 		struct kvbm *kvbm;
@@ -111,6 +118,8 @@ installed() {
 		if (err)
 			return 1;
 		kvbm_close(kvbm);
+		if (kvbm_salt_hash("model", 5) != 0x72347b00c5cd9f16)
+			return 1;
 		return !info.out_version;
 	}
 	END
@@ -119,17 +128,52 @@ installed() {
 		-L"$root/opt/kvbm/lib" -lkvbm || return 1
 	readelf -d "$out/user" | grep -q 'NEEDED.*libkvbm\.so\.0\]' || return 1
 	LD_LIBRARY_PATH=$root/opt/kvbm/lib "$out/user" || return 1
+	# What a static library takes besides, words of the compiler.
+	private=$(sed -n 's/^Libs.private: //p' "$out/libkvbm.pc")
+	# shellcheck disable=SC2086	# words
 	$CC -o "$out/user" "$out/user.c" -I"$root/opt/kvbm/include" \
-		"$root/opt/kvbm/lib/libkvbm.a" -pthread || return 1
+		"$root/opt/kvbm/lib/libkvbm.a" $private || return 1
 	"$out/user"
+}
+
+# From C++, with names that the linker finds.
+cpp_program() {
+	cat >"$out/user.cc" <<-'END'
+	#include <vector>
+	#include <kvbm/kvbm.h>
+	#include <kvbm/tokens.h>
+	int main()
+	{
+		std::vector<uint32_t> tokens{ 1, 2, 3, 4, 5 };
+		struct kvbm_token_block block;
+		struct kvbm_token_seq *seq;
+		struct kvbm_psh psh;
+		size_t n;
+
+		if (kvbm_token_seq_alloc(tokens.data(), tokens.size(), 4, 1337, &seq))
+			return 1;
+		const struct kvbm_hash *hashes = kvbm_token_seq_hashes(seq, &n);
+		if (n != 1 || kvbm_token_seq_block(seq, 0, &block) ||
+		    kvbm_hash_compare(hashes, &block.plh) ||
+		    block.sequence_hash != 14643705804678351452ULL ||
+		    kvbm_psh(block.sequence_hash, 0, block.block_hash, &psh) ||
+		    kvbm_hash_compare(&psh.value, &block.psh.value))
+			return 1;
+		kvbm_token_seq_free(seq);
+		return 0;
+	}
+	END
+	$CXX -std=c++11 -Wall -Wextra -Werror -o "$out/user-cc" "$out/user.cc" \
+		"${include[@]}" -L"$out/plain/lib" -lkvbm || return 1
+	LD_LIBRARY_PATH=$out/plain/lib "$out/user-cc"
 }
 
 echo 'TAP version 13'
 for std in gnu99 c11 c17 gnu17; do
-	check "header in $std" header "$CC" -x c -std=$std
+	check "headers in $std" headers "$CC" -x c -std=$std
 done
 for std in c++11 c++17 c++20; do
-	check "header in $std" header "$CXX" -x c++ -std=$std
+	check "headers in $std" headers "$CXX" -x c++ -std=$std
 done
 
 while IFS='|' read -r name statement good bad; do
@@ -154,11 +198,13 @@ release an immutable as a mutable|return kvbm_release_mutable(s, 1, ARG, KVBM_NO
 release a token|return kvbm_release(s, 1, ARG);|mut|tok
 release a hash|return kvbm_release(s, 1, ARG);|imm|h
 a scope of another type|KVBM_SCOPE(complete, x, s, 1, ARG);|com|imm
+a PSH for a PLH|return (int)kvbm_probe(s, 1, ARG);|h|psh
 compare guards|return ARG;|mut[0].token.id == mut[1].token.id|mut[0] == mut[1]
 END
 
 check 'the library builds without sanitizers' build
-check 'exports are what the header declares' exports
+check 'exports are what the headers declare' exports
 check 'a program with the installed library' installed
+check 'a program in C++' cpp_program
 echo "1..$n"
 exit $failed

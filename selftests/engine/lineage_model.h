@@ -2,7 +2,8 @@
 /*
  * Lineage eviction as kvbm-logical describes it, done naively: one node per
  * position and fragment, look-ups and victims by walking over all of them. It
- * does not know equal keys, and has no bound on ghosts.
+ * does not know equal keys, and has no bound on ghosts. Of our own it has the
+ * hint: blocks that were released as finished go before all others.
  */
 #ifndef KVBM_LINEAGE_MODEL_H
 #define KVBM_LINEAGE_MODEL_H
@@ -14,6 +15,7 @@
 struct model_node {
 	bool used;
 	bool real;
+	bool finished;	/* released as that */
 	u32 position;
 	u64 fragment;
 	u32 id;
@@ -59,7 +61,7 @@ static inline int model_node_new(struct lineage_model *m, u32 position, u64 frag
 }
 
 static inline void model_insert(struct lineage_model *m, u32 id,
-				const struct kvbm_hash *hash)
+				const struct kvbm_hash *hash, bool finished)
 {
 	u32 position = kvbm_plh_position(hash);
 	u64 fragment = kvbm_plh_own_fragment(hash);
@@ -71,6 +73,7 @@ static inline void model_insert(struct lineage_model *m, u32 id,
 	m->nodes[n].real = true;
 	m->ghosts--;
 	m->nodes[n].id = id;
+	m->nodes[n].finished = finished;
 	m->nodes[n].tick = ++m->clock;
 	if (position && m->nodes[n].parent < 0) {
 		p = model_find(m, position - 1, kvbm_plh_fragment(hash));
@@ -119,6 +122,8 @@ static inline u32 model_next(const struct lineage_model *m)
 		if (!m->nodes[i].used || !m->nodes[i].leafed)
 			continue;
 		key = m->by_tick ? m->nodes[i].tick : m->nodes[i].leafed;
+		if (!m->nodes[i].finished)
+			key |= 1ULL << 63;
 		if (key < least) {
 			least = key;
 			id = m->nodes[i].id;

@@ -4,13 +4,17 @@
  * model made of arrays and linear searches. After every call both are compared:
  * states, references, generations, flags, aux, order of both pools, counters,
  * what each session holds and in which order, presence; what a dump tells; and
- * the engine's own check must find nothing.
+ * the engine's own check must find nothing. Stores have policies of their own,
+ * and the victims of each are those of its model.
  *
  *	SEED=n STEPS=n model_test	repeats a run, or makes it longer
+ *
+ * (But for the collisions of the frequency sketch: its key is secret.)
  */
 #include <time.h>
 
 #include "fixture.h"
+#include "lineage_model.h"
 
 #define MAX_BLOCKS	300
 #define MAX_HASHES	64
@@ -20,6 +24,10 @@
 #define MAX_BATCH	(MAX_BLOCKS + 8)
 /* Bytes of aux per block, in the stores that keep any. */
 #define AUX		sizeof(u64)
+/* Thresholds of multi-level LRU. */
+#define LEVELS		4
+/* Of any policy. */
+#define RANDOM		KVBM_POLICY_DEFAULT
 
 /**
  * struct model - what a store should be
@@ -29,7 +37,8 @@
  * @gen: of each block
  * @hash: number of the hash, from Staged on
  * @primary: of a Duplicate
- * @finished: of an Inactive block: the hint it was released with
+ * @rank: of an Inactive block: those of the lowest go first, by age; not in
+ *	stores that go by lineage
  * @reset: of each block: its last release resets it
  * @writers: write pins on each block
  * @aux: what was last staged with each block
@@ -37,6 +46,7 @@
  * @nr_free: its length
  * @cached: inactive pool, in order of release
  * @nr_cached: its length
+ * @lineage: the same, for stores that go by it
  * @c: counters; gauges are computed
  */
 struct model {
@@ -46,7 +56,7 @@ struct model {
 	u32 gen[MAX_BLOCKS];
 	u32 hash[MAX_BLOCKS];
 	u32 primary[MAX_BLOCKS];
-	bool finished[MAX_BLOCKS];
+	u32 rank[MAX_BLOCKS];
 	bool reset[MAX_BLOCKS];
 	u32 writers[MAX_BLOCKS];
 	u64 aux[MAX_BLOCKS];
@@ -54,6 +64,7 @@ struct model {
 	u32 nr_free;
 	u32 cached[MAX_BLOCKS];
 	u32 nr_cached;
+	struct lineage_model lineage;
 	struct kvbm_counters c;
 };
 
@@ -92,7 +103,9 @@ static struct kvbm_store *stores[NR_STORES];
 static struct model models[NR_STORES];
 static struct session sessions[NR_HOLDERS];
 static struct pin pins[NR_PINS];
+/* Of this episode; each but the roots is the child of another one. */
 static struct kvbm_hash hashes[MAX_HASHES];
+static u32 nr_hashes;
 static u64 first_seed;
 static u64 seed;
 static u64 steps_done;
@@ -126,6 +139,55 @@ static void list_add(u32 *list, u32 *n, u32 id)
 
 /* The model of a store. */
 
+static bool by_lineage(const struct model *m)
+{
+	return m->config.policy == KVBM_POLICY_LINEAGE_TICK ||
+	       m->config.policy == KVBM_POLICY_LINEAGE_FIFO;
+}
+
+/* Of a block that is released now. */
+static u32 rank_of(const struct model *m, u32 id, bool finished)
+{
+	u32 uses, level = 0;
+
+	if (m->config.policy == KVBM_POLICY_LRU)
+		return !finished;
+	if (m->config.policy != KVBM_POLICY_MULTI_LRU)
+		return 0;
+	/* What the engine saw: no call uses a hash and then releases a block. */
+	uses = kvbm_registry_frequency(registry, &hashes[m->hash[id]]);
+	while (level < LEVELS - 1 && uses >= m->config.policy_args[level])
+		level++;
+	return level;
+}
+
+static void cache_add(struct model *m, u32 id, bool finished)
+{
+	list_add(m->cached, &m->nr_cached, id);
+	m->rank[id] = rank_of(m, id, finished);
+	if (by_lineage(m))
+		model_insert(&m->lineage, id, &hashes[m->hash[id]], finished);
+}
+
+static void cache_remove(struct model *m, u32 id)
+{
+	list_remove(m->cached, &m->nr_cached, id);
+	if (by_lineage(m))
+		model_remove(&m->lineage, &hashes[m->hash[id]]);
+}
+
+static u32 victim(const struct model *m)
+{
+	u32 i, best = 0;
+
+	if (by_lineage(m))
+		return model_next(&m->lineage);
+	for (i = 1; i < m->nr_cached; i++)
+		if (m->rank[m->cached[i]] < m->rank[m->cached[best]])
+			best = i;
+	return m->cached[best];
+}
+
 static u32 find_hash(const struct model *m, u32 hash)
 {
 	u32 id;
@@ -148,7 +210,7 @@ static void model_reset(struct model *m, u32 id)
 static void model_ref(struct model *m, u32 id)
 {
 	if (m->state[id] == KVBM_STATE_INACTIVE) {
-		list_remove(m->cached, &m->nr_cached, id);
+		cache_remove(m, id);
 		m->state[id] = KVBM_STATE_PRIMARY;
 	}
 	m->refs[id]++;
@@ -162,8 +224,7 @@ static void model_unref(struct model *m, u32 id, u64 n, bool finished)
 	if (m->state[id] == KVBM_STATE_PRIMARY && !m->reset[id]) {
 		m->state[id] = KVBM_STATE_INACTIVE;
 		m->c.freed++;
-		m->finished[id] = finished;
-		list_add(m->cached, &m->nr_cached, id);
+		cache_add(m, id, finished);
 	} else if (m->state[id] == KVBM_STATE_DUPLICATE) {
 		model_reset(m, id);
 		model_unref(m, m->primary[id], 1, finished);
@@ -176,16 +237,6 @@ static bool is_registered(const struct model *m, u32 id)
 {
 	return m->state[id] == KVBM_STATE_PRIMARY ||
 	       m->state[id] == KVBM_STATE_DUPLICATE;
-}
-
-static u32 victim(const struct model *m)
-{
-	u32 i;
-
-	for (i = 0; i < m->nr_cached; i++)
-		if (m->finished[m->cached[i]])
-			return m->cached[i];
-	return m->cached[0];
 }
 
 /* The sessions' part of the model. */
@@ -232,7 +283,7 @@ static void model_allocate(struct session *s, u32 n, struct kvbm_token *tokens,
 			m->c.allocations_from_reset++;
 		} else {
 			id = victim(m);
-			list_remove(m->cached, &m->nr_cached, id);
+			cache_remove(m, id);
 			evicted[(*nr_evicted)++] = m->hash[id];
 			m->c.evictions++;
 		}
@@ -345,12 +396,31 @@ static void compare_dump(struct kvbm_store *store, const struct model *m)
 	}
 }
 
+/* A list for each rank, linked in the order of release. */
+static void compare_lists(const struct kvbm_store *store, const struct model *m)
+{
+	u32 rank, i, at, id;
+
+	for (rank = 0; rank < LEVELS && !by_lineage(m); rank++) {
+		at = KVBM_NIL;
+		for (i = 0; i < m->nr_cached; i++) {
+			id = m->cached[i];
+			if (m->rank[id] != rank)
+				continue;
+			ASSERT_EQ(store->slots[id].prev, at);
+			at = id;
+		}
+		if (at != KVBM_NIL)
+			ASSERT_EQ(store->slots[at].next, KVBM_NIL);
+	}
+}
+
 static void compare_store(u32 number)
 {
 	struct kvbm_store *store = stores[number];
 	const struct model *m = &models[number];
 	struct kvbm_counters c = counters_of(store), want = m->c;
-	u32 id, i, at, finished;
+	u32 id, i, at;
 
 	for (id = 0; id < m->config.block_count; id++) {
 		const struct kvbm_slot *slot = &store->slots[id];
@@ -373,20 +443,8 @@ static void compare_store(u32 number)
 		at = store->slots[at].next;
 	}
 	ASSERT_EQ(at, KVBM_NIL);
-	/* Two lists, each linked in the order of release. */
 	ASSERT_EQ(store->evictor->count, m->nr_cached);
-	for (finished = 0; finished < 2; finished++) {
-		at = KVBM_NIL;
-		for (i = 0; i < m->nr_cached; i++) {
-			id = m->cached[i];
-			if (m->finished[id] != finished)
-				continue;
-			ASSERT_EQ(store->slots[id].prev, at);
-			at = id;
-		}
-		if (at != KVBM_NIL)
-			ASSERT_EQ(store->slots[at].next, KVBM_NIL);
-	}
+	compare_lists(store, m);
 	if (m->nr_cached)
 		ASSERT_EQ(store->evictor->ops->next(store->evictor), victim(m));
 
@@ -394,6 +452,13 @@ static void compare_store(u32 number)
 	want.reset_pool_size = m->nr_free;
 	want.inactive_pool_size = m->nr_cached;
 	want.change = c.change;
+	/* These go by clocks and by chance; regret_test looks at them. */
+	want.wait_total_ns = c.wait_total_ns;
+	want.reclaim_total_ns = c.reclaim_total_ns;
+	want.regret_sample = c.regret_sample;
+	want.regret_evictions = c.regret_evictions;
+	want.regrets = c.regrets;
+	want.regret_total_ns = c.regret_total_ns;
 	ASSERT_EQ(memcmp(&c, &want, sizeof(c)), 0);
 	ASSERT_EQ(store->promised, 0);
 	expect_sound(store);
@@ -431,7 +496,7 @@ static void compare_all(void)
 		compare_store(i);
 	for (i = 0; i < NR_HOLDERS; i++)
 		compare_session(&sessions[i]);
-	for (h = 0; h < MAX_HASHES; h++) {
+	for (h = 0; h < nr_hashes; h++) {
 		mask = kvbm_registry_presence(registry, &hashes[h]);
 		present = 0;
 		for (i = 0; i < NR_STORES; i++) {
@@ -478,14 +543,14 @@ static u32 random_count(const struct model *m)
 /* Numbers of hashes: a run of neighbours, sometimes something else between. */
 static u32 random_hashes(u32 max, u32 *numbers, struct kvbm_hash *out)
 {
-	u32 n = random_below(min(max, 12) + 1), i, at = random_below(MAX_HASHES);
+	u32 n = random_below(min(max, 12) + 1), i, at = random_below(nr_hashes);
 
 	if (max > KVBM_CHUNK && one_in(4))
 		n = max;
 	for (i = 0; i < n; i++) {
 		if (one_in(8))
-			at = random_below(MAX_HASHES);
-		numbers[i] = at++ % MAX_HASHES;
+			at = random_below(nr_hashes);
+		numbers[i] = at++ % nr_hashes;
 		out[i] = hashes[numbers[i]];
 	}
 	return n;
@@ -563,7 +628,7 @@ static void do_allocate(struct session *s)
 static void do_acquire(struct session *s)
 {
 	struct model *m = &models[s->s];
-	u32 n = random_count(m), nr_hashes, numbers[MAX_BATCH], matched = 0, got_matched;
+	u32 n = random_count(m), nr_wanted, numbers[MAX_BATCH], matched = 0, got_matched;
 	u32 evicted[MAX_BATCH], nr_evicted, i, id, cached = 0;
 	struct kvbm_token t[MAX_BATCH], want[MAX_BATCH];
 	struct kvbm_hash wanted[MAX_BATCH], got[MAX_BATCH];
@@ -571,10 +636,10 @@ static void do_acquire(struct session *s)
 	bool counted[MAX_BLOCKS] = { 0 };
 	int err;
 
-	nr_hashes = random_hashes(n, numbers, wanted);
-	err = kvbm_holder_acquire(&s->holder, wanted, nr_hashes, &a, &got_matched);
+	nr_wanted = random_hashes(n, numbers, wanted);
+	err = kvbm_holder_acquire(&s->holder, wanted, nr_wanted, &a, &got_matched);
 
-	for (; matched < nr_hashes; matched++) {
+	for (; matched < nr_wanted; matched++) {
 		id = find_hash(m, numbers[matched]);
 		if (id == KVBM_NIL)
 			break;
@@ -604,7 +669,7 @@ static void do_acquire(struct session *s)
 	compare_tokens(t, want, n);
 	ASSERT_EQ(a.nr_evicted, nr_evicted);
 	compare_evicted(got, evicted, nr_evicted);
-	m->c.match_hashes_requested += nr_hashes;
+	m->c.match_hashes_requested += nr_wanted;
 	m->c.match_blocks_returned += matched;
 }
 
@@ -644,8 +709,9 @@ static void expect_guard(struct session *s, struct kvbm_token got, u32 id)
 	compare_tokens(&got, &want, 1);
 }
 
-static void do_scattered(struct session *s, bool scan)
+static void do_scattered(struct session *s, enum kvbm_match_mode mode)
 {
+	bool scan = mode != KVBM_LOOKUP_SCATTERED;
 	u32 numbers[MAX_BATCH], n, got, i, id, hits = 0;
 	struct model *m = &models[s->s];
 	struct kvbm_hash wanted[MAX_BATCH];
@@ -653,8 +719,7 @@ static void do_scattered(struct session *s, bool scan)
 	bool found[MAX_BLOCKS] = { 0 };
 
 	n = random_hashes(MAX_BATCH, numbers, wanted);
-	ASSERT_EQ(kvbm_holder_match(&s->holder, wanted, n, scan ? KVBM_LOOKUP_SCAN :
-				    KVBM_LOOKUP_SCATTERED, t, &got), 0);
+	ASSERT_EQ(kvbm_holder_match(&s->holder, wanted, n, mode, t, &got), 0);
 	for (i = 0; i < n; i++) {
 		id = find_hash(m, numbers[i]);
 		if (id != KVBM_NIL && scan && found[id])
@@ -742,7 +807,7 @@ static void do_drain(struct session *s)
 	ASSERT_EQ(in_use, count_held(m));
 	while (m->nr_cached) {
 		id = victim(m);
-		list_remove(m->cached, &m->nr_cached, id);
+		cache_remove(m, id);
 		list_add(m->free, &m->nr_free, id);
 		m->state[id] = KVBM_STATE_RESET;
 	}
@@ -810,12 +875,12 @@ static void model_register(struct session *s, struct kvbm_token *t, u8 *kinds, u
 /* Hash numbers for @n blocks. */
 static void numbers_for(u32 n, u32 *numbers, struct kvbm_hash *out)
 {
-	u32 i, at = random_below(MAX_HASHES);
+	u32 i, at = random_below(nr_hashes);
 
 	for (i = 0; i < n; i++) {
 		if (one_in(6))
-			at = random_below(MAX_HASHES);
-		numbers[i] = at++ % MAX_HASHES;
+			at = random_below(nr_hashes);
+		numbers[i] = at++ % nr_hashes;
 		out[i] = hashes[numbers[i]];
 	}
 }
@@ -1106,7 +1171,7 @@ static void step(void)
 		do_unstage(s);
 		break;
 	case 13:
-		do_scattered(s, one_in(2));
+		do_scattered(s, KVBM_LOOKUP_SCATTERED + random_below(3));
 		break;
 	case 14:
 		if (one_in(2))
@@ -1128,18 +1193,71 @@ static void step(void)
 	}
 }
 
+static u64 sequence_hash(u32 n)
+{
+	return 0x9e3779b97f4a7c15ULL * (n + 1);
+}
+
+/*
+ * A tree with long branches, at the start of sequences or where the width of the
+ * position changes. There are fewer hashes than blocks in the smallest store:
+ * ghosts do not run out, which the model does not know. A store of one block has
+ * to do with one hash, and then that has no parent.
+ */
+static void make_hashes(u32 smallest)
+{
+	u32 depth[MAX_HASHES], i, parent, base = 0;
+
+	nr_hashes = min(smallest, MAX_HASHES);
+	if (nr_hashes > 8 && one_in(2)) {
+		base = 250;
+		/* They have a parent, too. */
+		nr_hashes--;
+	}
+	for (i = 0; i < nr_hashes; i++) {
+		parent = i - 1;
+		if (i && one_in(6))
+			parent = random_below(i);
+		if (!i || one_in(16))
+			parent = KVBM_NIL;
+		depth[i] = parent == KVBM_NIL ? base : depth[parent] + 1;
+		ASSERT_EQ(kvbm_plh(sequence_hash(i), parent == KVBM_NIL ?
+				   base : sequence_hash(parent), depth[i],
+				   &hashes[i]), 0);
+	}
+}
+
+static void choose_policy(struct model *m, u32 policy)
+{
+	u32 *args = m->config.policy_args;
+
+	if (policy == RANDOM)
+		policy = KVBM_POLICY_FIFO + random_below(KVBM_POLICY_LINEAGE_FIFO);
+	m->config.policy = policy;
+	m->lineage.by_tick = policy == KVBM_POLICY_LINEAGE_TICK;
+	if (policy != KVBM_POLICY_MULTI_LRU)
+		return;
+	args[0] = 1 + random_below(3);
+	args[1] = args[0] + 1 + random_below(4);
+	args[2] = args[1] + 1 + random_below(7);
+}
+
 /* A registry, its stores and sessions, and so many steps. */
-static void episode(u32 steps, const u32 *sizes)
+static void episode(u32 steps, const u32 *sizes, u32 policy)
 {
 	u32 i, id;
 
+	make_hashes(min(sizes[0], sizes[1]));
 	ASSERT_EQ(kvbm_registry_alloc(sizes[0] + sizes[1], KVBM_SCHEMA_PLH,
 				      &registry), 0);
+	/* So small that it ages often. */
+	ASSERT_EQ(kvbm_registry_add_sketch(registry, 1 + random_below(100)), 0);
 	for (i = 0; i < NR_STORES; i++) {
 		struct model *m = &models[i];
 
 		memset(m, 0, sizeof(*m));
 		m->config = config_of(sizes[i]);
+		choose_policy(m, policy);
 		m->config.duplication = random_below(2);
 		m->config.reset_on_release = one_in(4);
 		m->config.aux_size = one_in(2) ? AUX : 0;
@@ -1191,7 +1309,7 @@ static u64 steps_wanted(u64 otherwise)
 	return from_env("STEPS", getenv("KVBM_LONG") ? 50 * otherwise : otherwise);
 }
 
-static void run(u64 steps, u32 least, u32 most)
+static void run(u64 steps, u32 least, u32 most, u32 policy)
 {
 	/* The same for each test, so that one can be repeated by itself. */
 	seed = first_seed;
@@ -1201,7 +1319,7 @@ static void run(u64 steps, u32 least, u32 most)
 			least + random_below(most - least + 1),
 		};
 
-		episode(400, sizes);
+		episode(400, sizes, policy);
 		if (tap_failures)
 			break;
 	}
@@ -1210,34 +1328,59 @@ static void run(u64 steps, u32 least, u32 most)
 
 static void tiny_stores(void)
 {
-	run(steps_wanted(300000), 1, 5);
+	run(steps_wanted(200000), 1, 5, RANDOM);
 }
 
 static void small_stores(void)
 {
-	run(steps_wanted(300000), 8, 40);
+	run(steps_wanted(200000), 8, 40, RANDOM);
 }
 
 /* Batches that take more than one hold of the lock. */
 static void large_batches(void)
 {
-	run(steps_wanted(40000), KVBM_CHUNK + 20, MAX_BLOCKS);
+	run(steps_wanted(40000), KVBM_CHUNK + 20, MAX_BLOCKS, RANDOM);
+}
+
+static void fifo(void)
+{
+	run(steps_wanted(40000), 8, 60, KVBM_POLICY_FIFO);
+}
+
+static void lru(void)
+{
+	run(steps_wanted(40000), 8, 60, KVBM_POLICY_LRU);
+}
+
+static void multi_lru(void)
+{
+	run(steps_wanted(40000), 8, 60, KVBM_POLICY_MULTI_LRU);
+}
+
+static void lineage_tick(void)
+{
+	run(steps_wanted(40000), 8, 60, KVBM_POLICY_LINEAGE_TICK);
+}
+
+static void lineage_fifo(void)
+{
+	run(steps_wanted(40000), 8, 60, KVBM_POLICY_LINEAGE_FIFO);
 }
 
 static const struct tap_test tests[] = {
 	TEST(tiny_stores),
 	TEST(small_stores),
 	TEST(large_batches),
+	TEST(fifo),
+	TEST(lru),
+	TEST(multi_lru),
+	TEST(lineage_tick),
+	TEST(lineage_fifo),
 };
 
 int main(void)
 {
-	u32 i;
-
 	first_seed = from_env("SEED", time(NULL));
 	printf("# SEED=%llu\n", (unsigned long long)first_seed);
-	for (i = 0; i < MAX_HASHES; i++)
-		kvbm_plh(0x9e3779b97f4a7c15ULL * (i + 1),
-			 0x9e3779b97f4a7c15ULL * i, i, &hashes[i]);
 	return tap_run(tests, ARRAY_SIZE(tests));
 }

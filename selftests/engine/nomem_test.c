@@ -46,7 +46,31 @@ static void registry_alloc(void)
 	kvbm_registry_free(registry);
 }
 
-static void store_alloc(void)
+/* A registry without a sketch is as it was. */
+static void sketch_alloc(void)
+{
+	struct kvbm_store_config config = config_of(8);
+	struct kvbm_registry *registry;
+	u32 n;
+	int err;
+
+	config.policy = KVBM_POLICY_MULTI_LRU;
+	ASSERT_EQ(kvbm_registry_alloc(8, KVBM_SCHEMA_PLH, &registry), 0);
+	for (n = 1; ; n++) {
+		fail_nth(n);
+		err = kvbm_registry_add_sketch(registry, 5000);
+		if (fail_is_left())
+			break;
+		EXPECT_EQ(err, -ENOMEM);
+		EXPECT_EQ(kvbm_store_config_settle(&config, registry), -ENODATA);
+	}
+	ASSERT_EQ(err, 0);
+	EXPECT(n > 2);
+	EXPECT_EQ(kvbm_store_config_settle(&config, registry), 0);
+	kvbm_registry_free(registry);
+}
+
+static void store_alloc_with(u32 policy, u32 least)
 {
 	struct kvbm_store_config config = config_of(5000);
 	struct kvbm_store *store;
@@ -55,9 +79,12 @@ static void store_alloc(void)
 	int err;
 
 	ASSERT_EQ(kvbm_registry_alloc(15000, KVBM_SCHEMA_PLH, &f.registry), 0);
+	ASSERT_EQ(kvbm_registry_add_sketch(f.registry, 5000), 0);
 	f.store = store_of(f.registry, config);
 	kvbm_holder_init(&f.holder, f.store);
 	cache(&f.holder, 0, 5000);
+	config.policy = policy;
+	ASSERT_EQ(kvbm_store_config_settle(&config, f.registry), 0);
 	for (n = 1; ; n++) {
 		fail_nth(n);
 		err = kvbm_store_alloc(f.registry, &config, &store);
@@ -69,11 +96,22 @@ static void store_alloc(void)
 		expect_sound(f.store);
 	}
 	ASSERT_EQ(err, 0);
-	EXPECT(n > 5);
+	EXPECT(n > least);
 	EXPECT_EQ(kvbm_registry_blocks(f.registry), 10000);
 	expect_sound(store);
 	kvbm_store_free(store);
 	tear_down(&f);
+}
+
+static void store_alloc(void)
+{
+	u32 policy;
+
+	for (policy = KVBM_POLICY_FIFO; policy <= KVBM_POLICY_MULTI_LRU; policy++)
+		store_alloc_with(policy, 6);
+	/* With its own buckets, groups and heap. */
+	for (; policy <= KVBM_POLICY_LINEAGE_FIFO; policy++)
+		store_alloc_with(policy, 9);
 }
 
 enum call { ALLOCATE, ALLOCATE_LARGE, MATCH, SCATTERED, SCAN, UPGRADE, CLONE, ACQUIRE,
@@ -257,6 +295,7 @@ static void library(void)
 
 static const struct tap_test tests[] = {
 	TEST(registry_alloc),
+	TEST(sketch_alloc),
 	TEST(store_alloc),
 	TEST(holder_reserve),
 	TEST(no_memory_needed),

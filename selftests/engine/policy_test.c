@@ -417,10 +417,12 @@ static void follow_model(u32 policy, u64 seed)
 			where[h] = -1;
 			in--;
 		} else if (in < BLOCKS && (x >> 20) % 4) {
+			bool done = (x >> 24) % 4 == 0;
+
 			for (id = 0; p.in[id]; id++)
 				;
-			put(&p, id, hashes[h]);
-			model_insert(&m, id, &hashes[h]);
+			put_hint(&p, id, hashes[h], done ? FINISHED : NONE);
+			model_insert(&m, id, &hashes[h], done);
 			where[h] = id;
 			in++;
 		} else if (in) {

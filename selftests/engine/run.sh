@@ -8,7 +8,7 @@
 failed=0
 for test; do
 	program=$OUT/$test
-	[ "$test" != compile_test ] || program=./compile_test.sh
+	[ ! -e "$test.sh" ] || program=./$test.sh
 	echo "# group: $test"
 	start=$(date +%s)
 	"$program" 2>&1 </dev/null

@@ -187,18 +187,17 @@ static void reference_vector(void)
 }
 
 /*
- * A skewed load, less than what would age it, against exact counts; beside the
- * reference's scheme in as much memory.
+ * A skewed load of so many keys, less than what would age it, against exact
+ * counts; beside the reference's scheme in as much memory.
  */
-static void accuracy(void)
+static void accuracy_of(u32 capacity, u32 keys)
 {
-	const u32 capacity = 1 << 14, keys = 3 << 14, touches = 9 << 14;
 	struct reference ref = { .mask = capacity / 4 - 1 };
+	u64 x = 1, ours = 0, theirs = 0, wrong = 0, wrong_theirs = 0;
 	struct kvbm_sketch *s = sketch_of(capacity);
 	u32 *exact = calloc(keys, sizeof(*exact));
-	u64 x = 1, ours = 0, theirs = 0, wrong = 0, wrong_theirs = 0, seen = 0;
+	u32 i, key, touches = 3 * keys;
 	struct kvbm_hash h;
-	u32 i, key;
 
 	ref.words = calloc(capacity / 4, sizeof(*ref.words));
 	for (i = 0; i < touches; i++) {
@@ -223,15 +222,23 @@ static void accuracy(void)
 		EXPECT(got >= want);
 		theirs += got - want;
 		wrong_theirs += got != want;
-		seen++;
 	}
-	printf("# mean error %.3f (the reference's scheme: %.3f), estimates wrong %.1f %% (%.1f %%)\n",
-	       (double)ours / seen, (double)theirs / seen, 100.0 * wrong / seen,
-	       100.0 * wrong_theirs / seen);
+	printf("# capacity %u, %u keys: mean error %.3f (the reference's scheme: %.3f), "
+	       "estimates wrong %.1f %% (%.1f %%)\n", capacity, keys, (double)ours / keys,
+	       (double)theirs / keys, 100.0 * wrong / keys, 100.0 * wrong_theirs / keys);
 	EXPECT(ours * 4 < theirs);
 	free(ref.words);
 	free(exact);
 	kvbm_sketch_free(s);
+}
+
+static void accuracy(void)
+{
+	const u32 capacity = 1 << 14;
+
+	accuracy_of(capacity, capacity / 4);
+	accuracy_of(capacity, capacity);
+	accuracy_of(capacity, 3 * capacity);
 }
 
 #define THREADS	4

@@ -2,8 +2,11 @@
 /*
  * Threads. Built twice: with the address sanitizer, and with the thread
  * sanitizer, which sees races that did no harm this time.
+ *
+ *	POLICY=n thread_test	the policy of most stores; otherwise any
  */
 #include <pthread.h>
+#include <time.h>
 
 #include "fixture.h"
 
@@ -22,6 +25,28 @@ struct worker {
 };
 
 static pthread_barrier_t barrier;
+
+static u32 policy;
+
+static struct kvbm_registry *registry_of(u64 blocks)
+{
+	struct kvbm_registry *registry;
+
+	ASSERT_EQ(kvbm_registry_alloc(blocks, KVBM_SCHEMA_PLH, &registry), 0);
+	/* So small that it ages all the time. */
+	ASSERT_EQ(kvbm_registry_add_sketch(registry, 100), 0);
+	return registry;
+}
+
+static void set_up_any(struct fixture *f, u32 block_count)
+{
+	struct kvbm_store_config config = config_of(block_count);
+
+	config.policy = policy;
+	f->registry = registry_of(block_count);
+	f->store = store_of(f->registry, config);
+	kvbm_holder_init(&f->holder, f->store);
+}
 
 static void run_all(struct worker *w, u32 n, void *(*function)(void *))
 {
@@ -80,7 +105,7 @@ static void no_over_commit(u32 size, u32 rounds)
 	struct kvbm_counters c;
 	struct fixture f;
 
-	set_up(&f, size);
+	set_up_any(&f, size);
 	cache(&f.holder, 0, size / 2);
 	for (i = 0; i < NR_THREADS; i++) {
 		w[i].store = f.store;
@@ -120,8 +145,7 @@ static void look_around(struct worker *w, struct kvbm_holder *h,
 			const struct kvbm_hash *hashes, u32 n,
 			const struct kvbm_token *held, u32 nr_held)
 {
-	enum kvbm_match_mode mode = random_below(&w->seed, 2) ?
-				    KVBM_LOOKUP_SCATTERED : KVBM_LOOKUP_SCAN;
+	enum kvbm_match_mode mode = KVBM_LOOKUP_SCATTERED + random_below(&w->seed, 3);
 	struct kvbm_token t[64], weak[64];
 	u32 found, i, more, failed, length;
 
@@ -266,19 +290,20 @@ static void *work(void *arg)
 	return NULL;
 }
 
-static void two_stores(u32 duplication)
+static void two_stores(u32 duplication, u32 first_policy, u32 second_policy)
 {
 	struct kvbm_store_config config = config_of(400);
 	struct worker w[NR_THREADS] = { 0 };
-	struct kvbm_registry *registry;
+	struct kvbm_registry *registry = registry_of(800);
 	struct kvbm_store *store[2];
 	struct kvbm_counters c;
 	u64 distinct = 0;
 	u32 i, bits;
 
 	config.duplication = duplication;
-	ASSERT_EQ(kvbm_registry_alloc(800, KVBM_SCHEMA_PLH, &registry), 0);
+	config.policy = first_policy;
 	store[0] = store_of(registry, config);
+	config.policy = second_policy;
 	store[1] = store_of(registry, config);
 	for (i = 0; i < NR_THREADS; i++) {
 		w[i].store = store[i % 2];
@@ -312,12 +337,12 @@ static void two_stores(u32 duplication)
 
 static void two_stores_allow(void)
 {
-	two_stores(KVBM_DUP_ALLOW);
+	two_stores(KVBM_DUP_ALLOW, KVBM_POLICY_LINEAGE_TICK, KVBM_POLICY_MULTI_LRU);
 }
 
 static void two_stores_reject(void)
 {
-	two_stores(KVBM_DUP_REJECT);
+	two_stores(KVBM_DUP_REJECT, KVBM_POLICY_LINEAGE_FIFO, policy);
 }
 
 /*
@@ -383,7 +408,7 @@ static void waiters(void)
 	struct kvbm_counters c;
 	struct fixture f;
 
-	set_up(&f, WAITED);
+	set_up_any(&f, WAITED);
 	for (i = 0; i < NR_THREADS; i++) {
 		w[i].store = f.store;
 		w[i].rounds = 800;
@@ -440,7 +465,7 @@ static void end_of_waiting(bool shutdown)
 	u32 i, round;
 
 	for (round = 0; round < 50; round++) {
-		set_up(&f, 8);
+		set_up_any(&f, 8);
 		kvbm_holder_init(&one, f.store);
 		ASSERT_EQ(take(&f.holder, 8, t), 0);
 		memset(w, 0, sizeof(w));
@@ -490,7 +515,7 @@ static void match_against_last_release(void)
 	struct fixture f;
 	u32 i;
 
-	set_up(&f, 4);
+	set_up_any(&f, 4);
 	cache(&f.holder, 0, 1);
 	for (i = 0; i < NR_THREADS; i++) {
 		w[i].store = f.store;
@@ -524,7 +549,7 @@ static void one_session(void)
 	struct fixture f;
 	u32 i;
 
-	set_up(&f, 4 * NR_THREADS);
+	set_up_any(&f, 4 * NR_THREADS);
 	kvbm_holder_init(&shared, f.store);
 	for (i = 0; i < NR_THREADS; i++)
 		w[i].rounds = 1000;
@@ -561,7 +586,7 @@ static void sessions_end(void)
 	u32 i;
 
 	/* Enough that nobody waits for blocks: 12 distinct ones a session. */
-	set_up(&f, 12 * NR_THREADS);
+	set_up_any(&f, 12 * NR_THREADS);
 	for (i = 0; i < NR_THREADS; i++) {
 		w[i].store = f.store;
 		w[i].rounds = 300;
@@ -693,5 +718,10 @@ static const struct tap_test tests[] = {
 
 int main(void)
 {
+	const char *text = getenv("POLICY");
+
+	policy = text ? strtoul(text, NULL, 0) :
+		 KVBM_POLICY_FIFO + (u32)time(NULL) % KVBM_POLICY_LINEAGE_FIFO;
+	printf("# POLICY=%u (%s)\n", policy, kvbm_policy_name(policy));
 	return tap_run(tests, ARRAY_SIZE(tests));
 }

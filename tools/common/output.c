@@ -39,6 +39,12 @@ const struct counter_field counter_fields[] = {
 	FIELD(reclaim_last_ns),
 	FIELD(reclaim_max_ns),
 	FIELD(reclaim_end_ns),
+	FIELD(reclaim_total_ns),
+	FIELD(wait_total_ns),
+	FIELD(regret_sample),
+	FIELD(regret_evictions),
+	FIELD(regrets),
+	FIELD(regret_total_ns),
 	{ NULL, 0 }
 };
 
@@ -109,8 +115,11 @@ void check_print(const struct kvbm_check_result *check)
 {
 	const char *name;
 
-	printf("check: %llu blocks, %llu errors (%s)\n",
-	       (unsigned long long)check->blocks, (unsigned long long)check->errors,
+	bool red = check->errors && can_colour(stdout);
+
+	printf("check: %llu blocks, %s%llu errors%s (%s)\n",
+	       (unsigned long long)check->blocks, red ? "\033[31m" : "",
+	       (unsigned long long)check->errors, red ? "\033[0m" : "",
 	       check->exact ? "exact" : "each block by itself: the store changed meanwhile");
 	if (!check->errors)
 		return;

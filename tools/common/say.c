@@ -41,6 +41,13 @@ int say_err(int err, const char *fmt, ...)
 	return err;
 }
 
+bool can_colour(FILE *stream)
+{
+	const char *no = getenv("NO_COLOR");
+
+	return can_rewrite(stream) && !(no && *no);
+}
+
 bool can_rewrite(FILE *stream)
 {
 	const char *term = getenv("TERM");

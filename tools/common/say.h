@@ -16,6 +16,9 @@ __printf(1, 2) void say(const char *fmt, ...);
 /* "prog: ...: what @err means"; returns @err, a negative errno. */
 __printf(2, 3) int say_err(int err, const char *fmt, ...);
 
+/* Whether @stream is a terminal that colours are wanted on: NO_COLOR is obeyed. */
+bool can_colour(FILE *stream);
+
 /* Whether a line on @stream can be written over with '\r'. */
 bool can_rewrite(FILE *stream);
 

@@ -6,6 +6,15 @@
 #include "say.h"
 #include "scratch.h"
 
+static void registry_attr(struct kvbm_registry_create *attr, const char *name,
+			  const struct scratch_attr *want)
+{
+	kvbm_registry_attr_init(attr, name);
+	attr->capacity = want->blocks;
+	if (want->policy == KVBM_POLICY_MULTI_LRU)
+		attr->sketch_capacity = want->sketch ? want->sketch : SCRATCH_SKETCH;
+}
+
 static int create_registry(struct scratch *scratch, const struct scratch_attr *want,
 			   char name[KVBM_NAME_SIZE])
 {
@@ -13,14 +22,12 @@ static int create_registry(struct scratch *scratch, const struct scratch_attr *w
 	int err;
 
 	snprintf(name, KVBM_NAME_SIZE, "%s", want->registry);
-	kvbm_registry_attr_init(&attr, name);
-	attr.capacity = want->blocks;
+	registry_attr(&attr, name, want);
 	err = kvbm_create_registry(scratch->kvbm, &attr, &scratch->registry);
 	if (err != -EEXIST)
 		return err;
 	snprintf(name, KVBM_NAME_SIZE, "%s-%d", want->registry, (int)getpid());
-	kvbm_registry_attr_init(&attr, name);
-	attr.capacity = want->blocks;
+	registry_attr(&attr, name, want);
 	return kvbm_create_registry(scratch->kvbm, &attr, &scratch->registry);
 }
 

@@ -7,6 +7,9 @@
 
 #include <kvbm/kvbm.h>
 
+/* Hashes that a frequency sketch is made for: kvbm-logical's default. */
+#define SCRATCH_SKETCH	(1ULL << 21)
+
 struct scratch {
 	struct kvbm *kvbm;
 	uint64_t registry;
@@ -21,6 +24,7 @@ struct scratch_attr {
 	uint32_t blocks;
 	uint32_t block_size;
 	uint32_t policy;
+	uint64_t sketch;	/* of policies that need one; 0: SCRATCH_SKETCH */
 };
 
 /* 0, or -errno after a message; then there is nothing to destroy. */

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 #include <err.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "say.h"
 #include "table.h"
 
 struct table {
@@ -12,6 +14,7 @@ struct table {
 	size_t width;		/* columns */
 	size_t nr;		/* cells */
 	char **cells;
+	bool head;
 };
 
 struct table *table_new(const char *columns)
@@ -75,12 +78,22 @@ static int column_width(const struct table *table, size_t column)
 	return widest;
 }
 
+void table_head(struct table *table)
+{
+	table->head = true;
+}
+
 void table_print(const struct table *table)
 {
+	bool bold = table->head && can_colour(stdout);
 	size_t i, column;
 
 	for (i = 0; i < table->nr; i++) {
 		column = i % table->width;
+		if (bold && i == 0)
+			fputs("\033[1m", stdout);
+		if (bold && i == table->width)
+			fputs("\033[0m", stdout);
 		if (column == table->width - 1 && table->columns[column] == 'l') {
 			/* No blanks at the end of a line. */
 			printf("%s\n", table->cells[i]);
@@ -93,4 +106,7 @@ void table_print(const struct table *table)
 		       table->cells[i],
 		       column == table->width - 1 ? "\n" : "  ");
 	}
+	/* A head, and nothing after it. */
+	if (bold && table->nr <= table->width)
+		fputs("\033[0m", stdout);
 }

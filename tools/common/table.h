@@ -24,6 +24,9 @@ __printf(2, 3) void table_add(struct table *table, const char *fmt, ...);
 __printf(3, 4) void table_pair(struct table *table, const char *head,
 			       const char *fmt, ...);
 
+/* The first row is a head: it stands out on a terminal. */
+void table_head(struct table *table);
+
 /* To stdout, the columns two blanks apart. */
 void table_print(const struct table *table);
 

@@ -132,6 +132,7 @@ int cell_run(const struct replay *replay, struct cell *cell)
 		.blocks = cell->blocks,
 		.block_size = replay->workload.block_size,
 		.policy = cell->policy,
+		.sketch = replay->sketch,
 	};
 	int err, destroyed;
 

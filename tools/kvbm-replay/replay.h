@@ -20,6 +20,7 @@ struct replay {
 	bool verbose;
 	bool progress;
 	uint32_t workers;
+	uint64_t sketch;	/* 0: the default */
 	struct workload workload;
 };
 
@@ -36,6 +37,11 @@ struct cell {
 int cell_run(const struct replay *replay, struct cell *cell);
 int run_workers(const struct replay *replay, uint64_t manager, struct cell *cell);
 
+static inline double hit_rate(const struct tally *tally)
+{
+	return tally->blocks ? (double)tally->hits / tally->blocks : 0;
+}
+
 struct share {
 	const struct replay *replay;
 	struct kvbm *kvbm;		/* of the worker */
@@ -51,8 +57,11 @@ void share_run(struct share *share);
 
 /* Rows as they come; with JSON, all at the end. */
 struct report;
+struct grid;
 struct report *report_begin(bool json, bool digest);
 void report_row(struct report *report, const struct cell *cell);
+/* With JSON: the curves of @grid that are no policies. */
+void report_bounds(struct report *report, const struct grid *grid);
 int report_end(struct report *report);
 
 #endif

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "grid.h"
 #include "output.h"
 #include "replay.h"
 
@@ -25,11 +26,6 @@ struct report *report_begin(bool json, bool digest)
 		       "policy", "blocks", "requests", "requested", "hits",
 		       "hit_rate", "evictions", "refused", "seconds", "digest");
 	return report;
-}
-
-static double hit_rate(const struct tally *tally)
-{
-	return tally->blocks ? (double)tally->hits / tally->blocks : 0;
 }
 
 static void add_row(struct report *report, const struct cell *cell,
@@ -71,6 +67,24 @@ void report_row(struct report *report, const struct cell *cell)
 		add_row(report, cell, report->digest ? digest : NULL);
 	else
 		print_row(cell, report->digest ? digest : "-");
+}
+
+void report_bounds(struct report *report, const struct grid *grid)
+{
+	const struct curve *curve;
+	json_t *row;
+	size_t i;
+
+	for (curve = grid->curves; curve < grid->curves + grid->nr_curves; curve++) {
+		for (i = 0; curve->bound && i < grid->nr_sizes; i++) {
+			row = json_object();
+			set_word(row, "bound", curve->name);
+			set_number(row, "blocks", grid->sizes[i]);
+			json_object_set_new(row, "hit_rate",
+					    json_real(curve->hit_rate[i]));
+			json_array_append_new(report->rows, row);
+		}
+	}
 }
 
 int report_end(struct report *report)

@@ -30,6 +30,10 @@ int ctl_destroy(struct ctl *ctl, int argc, char **argv);
 int ctl_stat(struct ctl *ctl, int argc, char **argv);
 int ctl_check(struct ctl *ctl, int argc, char **argv);
 int ctl_info(struct ctl *ctl, int argc, char **argv);
+int ctl_holders(struct ctl *ctl, int argc, char **argv);
+int ctl_dump(struct ctl *ctl, int argc, char **argv);
+int ctl_gc(struct ctl *ctl, int argc, char **argv);
+int ctl_top(struct ctl *ctl, int argc, char **argv);
 
 /* --device and --json, before and after the command; its input is the ctl. */
 extern const struct argp ctl_common_argp;
@@ -47,6 +51,8 @@ extern const struct argp_child ctl_children[];
 
 /* For commands with one argument and no options of their own. */
 error_t ctl_parse_target(int key, char *arg, struct argp_state *state);
+/* The same; without the argument it is about everything. */
+error_t ctl_parse_optional(int key, char *arg, struct argp_state *state);
 /* For commands with no argument at all. */
 error_t ctl_parse_none(int key, char *arg, struct argp_state *state);
 
@@ -59,6 +65,30 @@ int ctl_find_registry(struct ctl *ctl, const char *name,
 int ctl_find_manager(struct ctl *ctl, const char *name,
 		     struct kvbm_manager_query *out);
 
+/**
+ * ctl_each_manager - do something for each manager of a target
+ * @ctl: connected
+ * @target: of a registry, of a manager, or NULL for all there is
+ * @each: called with the registry, or with a manager of it as well; ends the walk
+ *	with an error, after a message
+ * @arg: for @each
+ *
+ * What goes while we look is left out.
+ *
+ * Return: 0, or -errno after a message.
+ */
+int ctl_each_manager(struct ctl *ctl, const char *target,
+		     int (*each)(struct ctl *ctl, const struct kvbm_registry_query *r,
+				 const struct kvbm_manager_query *m, void *arg),
+		     void *arg);
+
+/* "registry:manager", or "registry:#ID" for an anonymous one; static memory. */
+const char *full_name(const struct kvbm_registry_query *r,
+		      const struct kvbm_manager_query *m);
+
+/* "12 s", "3 min", "5 h", "2 d"; "-" for 0. Static memory. */
+const char *age_word(uint64_t ns);
+
 /* Numbers in words; "?" for an unknown one. */
 const char *schema_word(uint32_t schema);
 const char *duplication_word(uint32_t duplication);
@@ -67,6 +97,9 @@ const char *policy_word(uint32_t policy);
 /* Names of accounts; static memory, until the next call. */
 const char *user_word(uint32_t uid);
 const char *group_word(uint32_t gid);
+
+/* Name of a process, which can be anything, printable; static memory. */
+const char *comm_word(const struct kvbm_session_info *session);
 
 /*
  * backing.c: the files that blocks live in, and who gave them; an empty array, or

@@ -30,6 +30,8 @@ static void add_heads(struct listing *l)
 	};
 	size_t i;
 
+	if (l->table)
+		table_head(l->table);
 	for (i = 0; l->table && i < sizeof(heads) / sizeof(*heads); i++)
 		table_add(l->table, "%s", heads[i]);
 }

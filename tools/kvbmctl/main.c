@@ -20,6 +20,10 @@ static const struct {
 	{ "stat", NULL, ctl_stat },
 	{ "check", NULL, ctl_check },
 	{ "info", NULL, ctl_info },
+	{ "top", NULL, ctl_top },
+	{ "holders", NULL, ctl_holders },
+	{ "dump", NULL, ctl_dump },
+	{ "gc", NULL, ctl_gc },
 };
 
 struct main_input {
@@ -63,6 +67,10 @@ static const struct argp argp = {
 	       "  destroy REGISTRY | REGISTRY:MANAGER\n"
 	       "  stat REGISTRY:MANAGER\n"
 	       "  check REGISTRY:MANAGER\n"
+	       "  dump REGISTRY:MANAGER\n"
+	       "  holders [REGISTRY | REGISTRY:MANAGER]\n"
+	       "  top [REGISTRY | REGISTRY:MANAGER]\n"
+	       "  gc [REGISTRY | REGISTRY:MANAGER]\n"
 	       "  info\n"
 	       "\n"
 	       "Exit status: 0; 1 on an error, or when a check found one; 2 for wrong usage.",

@@ -65,6 +65,11 @@ error_t ctl_parse_target(int key, char *arg, struct argp_state *state)
 	}
 }
 
+error_t ctl_parse_optional(int key, char *arg, struct argp_state *state)
+{
+	return key == ARGP_KEY_END ? 0 : ctl_parse_target(key, arg, state);
+}
+
 error_t ctl_parse_none(int key, char *arg, struct argp_state *state)
 {
 	struct command *command = state->input;

@@ -94,6 +94,7 @@ enum {
 	KVBM_CMD_MANAGER_DUMP = 0x0f,
 	KVBM_CMD_BIND = 0x10,
 	KVBM_CMD_SESSION_OPEN = 0x11,
+	KVBM_CMD_MANAGER_SESSIONS = 0x15,
 	/* a bound file: a session */
 	KVBM_CMD_ALLOCATE = 0x20,
 	KVBM_CMD_ACQUIRE = 0x21,
@@ -138,6 +139,7 @@ enum {
 #define KVBM_MANAGER_DUMP	KVBM_IOC(MANAGER_DUMP)
 #define KVBM_BIND		KVBM_IOC(BIND)
 #define KVBM_SESSION_OPEN	KVBM_IOC(SESSION_OPEN)
+#define KVBM_MANAGER_SESSIONS	KVBM_IOC(MANAGER_SESSIONS)
 #define KVBM_ALLOCATE		KVBM_IOC(ALLOCATE)
 #define KVBM_ACQUIRE		KVBM_IOC(ACQUIRE)
 #define KVBM_STAGE		KVBM_IOC(STAGE)
@@ -1043,6 +1045,32 @@ struct kvbm_manager_dump {
 	__u32 count;
 	__u32 out_count;
 	__u32 reserved;
+};
+
+/**
+ * struct kvbm_manager_sessions - ioctl(KVBM_MANAGER_SESSIONS)
+ * @size: sizeof(struct kvbm_manager_sessions)
+ * @flags: must be 0
+ * @id: the manager; 0 for the one the file is bound to
+ * @after: sessions up to this id are left out; 0 to start
+ * @sessions: out, array of @count struct kvbm_session_info, by rising id
+ * @count: room in @sessions, 0 to KVBM_MAX_BATCH
+ * @out_count: sessions written; fewer than @count means there are no more
+ *
+ * Who holds how much of a manager, and since when. Sessions at work are not
+ * waited for: each number was right at some time during the call. What a session
+ * holds, block by block, only the session itself can ask (KVBM_HOLDINGS).
+ *
+ * Rights: read. Errors: EACCES, EFAULT, ENOENT, ENOMEM, ENOTCONN.
+ */
+struct kvbm_manager_sessions {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 id;
+	__aligned_u64 after;
+	__aligned_u64 sessions;
+	__u32 count;
+	__u32 out_count;
 };
 
 /**

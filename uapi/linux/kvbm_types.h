@@ -143,6 +143,17 @@ struct kvbm_token {
  * @reclaim_last_ns: how long the last such taking back took
  * @reclaim_max_ns: the longest of them
  * @reclaim_end_ns: when the last one ended, CLOCK_MONOTONIC
+ * @reclaim_total_ns: how long all of them took together
+ * @wait_total_ns: how long allocations waited for blocks together, in steps of
+ *	the kernel's tick; counted when the call ends
+ * @regret_sample: one in so many distinct hashes is watched for @regrets; a
+ *	power of two, fixed when the manager is created
+ * @regret_evictions: evictions of watched hashes
+ * @regrets: of those, registered again while they were still remembered: the
+ *	eviction threw away what was wanted soon after. About four times as many
+ *	evictions as the manager has blocks are remembered
+ * @regret_total_ns: time from the eviction to that, of all @regrets together, in
+ *	steps of the kernel's tick
  */
 struct kvbm_counters {
 	__u64 allocations;
@@ -177,6 +188,12 @@ struct kvbm_counters {
 	__u64 reclaim_last_ns;
 	__u64 reclaim_max_ns;
 	__u64 reclaim_end_ns;
+	__u64 reclaim_total_ns;
+	__u64 wait_total_ns;
+	__u64 regret_sample;
+	__u64 regret_evictions;
+	__u64 regrets;
+	__u64 regret_total_ns;
 };
 
 /**
@@ -192,6 +209,42 @@ struct kvbm_held {
 	__u32 state;
 	struct kvbm_hash hash;
 };
+
+#define KVBM_COMM_SIZE		16	/* with the terminating NUL */
+
+/**
+ * struct kvbm_session_info - one session, and how much it holds
+ * @id: never used twice while the module is loaded
+ * @pid: the process that bound it, in the pid namespace of the caller; 0: it has
+ *	no number there. A session that was handed to another process still has its
+ *	maker here
+ * @uid: effective user of that process when it bound, in the user namespace of
+ *	the caller
+ * @flags: KVBM_BIND_* that it was bound with, and KVBM_SESSION_*
+ * @blocks: distinct blocks that it holds
+ * @guards: guards on those
+ * @oldest_ns: since when it holds the block that it has held longest; 0 when it
+ *	holds none. Up to 21 ms too early
+ * @bound_ns: when it was bound
+ * @cgroup: id of the cgroup (version 2) that the process was in when it bound:
+ *	the inode number of its directory; 0 where there are none
+ * @comm: name of the process when it bound
+ */
+struct kvbm_session_info {
+	__u64 id;
+	__u32 pid;
+	__u32 uid;
+	__u32 flags;
+	__u32 blocks;
+	__u64 guards;
+	__u64 oldest_ns;
+	__u64 bound_ns;
+	__u64 cgroup;
+	char comm[KVBM_COMM_SIZE];
+};
+
+/* The process has ended: somebody else has the descriptor, and the pid may, too. */
+#define KVBM_SESSION_ENDED	(1U << 8)
 
 /**
  * struct kvbm_slot_info - one slot in a dump

@@ -46,6 +46,8 @@
 
 #include <linux/kvbm.h>
 
+#include <kvbm/hash.h>
+
 /*
  * A guard of the wrong type is an error, and not only from GCC 14 on or in C++,
  * where every pointer of the wrong type is.
@@ -180,6 +182,23 @@ int kvbm_manager_verify(struct kvbm *kvbm, uint64_t id,
  */
 ssize_t kvbm_manager_dump(struct kvbm *kvbm, uint64_t id, uint32_t start, size_t n,
 			  struct kvbm_slot_info *slots);
+
+/**
+ * kvbm_manager_sessions - tell who holds how much of a manager
+ * @kvbm: connection
+ * @id: the manager
+ * @after: sessions up to this id are left out; 0 to start
+ * @n: room in @sessions, up to KVBM_MAX_BATCH
+ * @sessions: out, by rising id
+ *
+ * Takes the right to read the manager. Nobody is waited for: of a session that is
+ * at work, the numbers are from somewhere in the middle. In process all sessions
+ * are this process's.
+ *
+ * Return: sessions written, less than @n when there are no more; or -errno.
+ */
+ssize_t kvbm_manager_sessions(struct kvbm *kvbm, uint64_t id, uint64_t after,
+			      size_t n, struct kvbm_session_info *sessions);
 
 /**
  * kvbm_presence - which managers of a registry have which hashes
