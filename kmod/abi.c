@@ -134,6 +134,32 @@ static int check_release(const void *arg)
 	return a->hint_log2_ms && a->hint != KVBM_HINT_RETURN ? -EINVAL : 0;
 }
 
+static int check_quota(const void *arg)
+{
+	const struct kvbm_quota *a = arg;
+
+	if (a->kind == KVBM_QUOTA_SESSION)
+		return a->id ? -EINVAL : 0;
+	/* The number that is no user. */
+	if (a->kind == KVBM_QUOTA_UID)
+		return a->id >= U32_MAX && a->id != KVBM_QUOTA_EACH ? -EINVAL : 0;
+	return a->id ? 0 : -EINVAL;
+}
+
+static int check_epoch(const void *arg)
+{
+	const struct kvbm_epoch *a = arg;
+
+	return a->flags == KVBM_EPOCH_FORCE ? -EINVAL : 0;
+}
+
+static int check_backing_get(const void *arg)
+{
+	const struct kvbm_backing_get *a = arg;
+
+	return a->flags & KVBM_BACKING_FDS && a->manager ? -EINVAL : 0;
+}
+
 #define CALL(nr, type, last, need, rules, checker)			\
 	[KVBM_CMD_##nr] = {						\
 		.name = #nr,						\

@@ -71,10 +71,16 @@ union kvbm_abi_arg {
 	struct kvbm_events_open events_open;
 	struct kvbm_events_dump events_dump;
 	struct kvbm_manager_sessions manager_sessions;
+	struct kvbm_pin_create pin_create;
+	struct kvbm_pin_query pin_query;
+	struct kvbm_quota quota;
+	struct kvbm_epoch epoch;
+	struct kvbm_backing_set backing_set;
+	struct kvbm_backing_get backing_get;
 };
 
 /* The highest ioctl number that is built, plus one. */
-#define KVBM_ABI_NR	(KVBM_CMD_SET_THRESHOLD + 1)
+#define KVBM_ABI_NR	(KVBM_CMD_BACKING_GET + 1)
 
 const struct kvbm_abi_call *kvbm_abi_find(u32 cmd);
 int kvbm_abi_check(const struct kvbm_abi_call *call, const void *arg);

@@ -307,7 +307,50 @@ static const struct kvbm_abi_field set_threshold_fields[] = {
 	RULE(struct kvbm_set_threshold, reserved, ZERO, 0),
 };
 
+static const struct kvbm_abi_field pin_fields[] = {
+	RULE(struct kvbm_pin_create, flags, FLAGS, KVBM_PIN_WRITE),
+	RULE(struct kvbm_pin_create, count, NONZERO, 0),
+	RULE(struct kvbm_pin_create, count, MAX, KVBM_MAX_BATCH),
+	RULE(struct kvbm_pin_create, reserved, ZERO, 0),
+	ARRAY(struct kvbm_pin_create, tokens, IN, count, TOKEN_BYTES, 0),
+};
+
+static const struct kvbm_abi_field pin_query_fields[] = {
+	RULE(struct kvbm_pin_query, flags, FLAGS, 0),
+	RULE(struct kvbm_pin_query, count, MAX, KVBM_MAX_BATCH),
+	ARRAY(struct kvbm_pin_query, blocks, OUT, count, sizeof(struct kvbm_held), 0),
+};
+
+static const struct kvbm_abi_field quota_fields[] = {
+	RULE(struct kvbm_quota, flags, FLAGS, KVBM_QUOTA_SET),
+	RULE(struct kvbm_quota, kind, MAX, KVBM_QUOTA_CGROUP),
+	RULE(struct kvbm_quota, reserved, ZERO, 0),
+};
+
+static const struct kvbm_abi_field epoch_fields[] = {
+	RULE(struct kvbm_epoch, flags, FLAGS, KVBM_EPOCH_RAISE | KVBM_EPOCH_FORCE),
+};
+
+static const struct kvbm_abi_field backing_set_fields[] = {
+	RULE(struct kvbm_backing_set, flags, FLAGS, 0),
+	RULE(struct kvbm_backing_set, count, NONZERO, 0),
+	RULE(struct kvbm_backing_set, count, MAX, KVBM_MAX_SEGMENTS),
+	ARRAY(struct kvbm_backing_set, segments, IN, count,
+	      sizeof(struct kvbm_segment), 0),
+};
+
+static const struct kvbm_abi_field backing_get_fields[] = {
+	RULE(struct kvbm_backing_get, flags, FLAGS, KVBM_BACKING_FDS),
+	RULE(struct kvbm_backing_get, count, MAX, KVBM_MAX_SEGMENTS),
+	RULE(struct kvbm_backing_get, path_size, MAX, KVBM_PATH_SIZE),
+	RULE(struct kvbm_backing_get, reserved, ZERO, 0),
+	ARRAY(struct kvbm_backing_get, segments, OUT, count,
+	      sizeof(struct kvbm_segment), 0),
+	ARRAY(struct kvbm_backing_get, path, OUT, path_size, 1, 1),
+};
+
 #define NEED_NOTHING	0U
+#define NEED_PIN	KVBM_ABI_PIN
 #define NEED_MODIFY	KVBM_ABI_MODIFY
 #define NEED_SESSION	KVBM_ABI_SESSION
 #define NEED_READ	(KVBM_ABI_SESSION | KVBM_ABI_READ)
@@ -387,6 +430,18 @@ static const struct kvbm_abi_field set_threshold_fields[] = {
 	CALL(HOLDINGS, struct kvbm_holdings, out_total, NEED_SESSION,	\
 	     holdings_fields, none)					\
 	CALL(SET_THRESHOLD, struct kvbm_set_threshold, reserved,	\
-	     NEED_WRITE, set_threshold_fields, none)
+	     NEED_WRITE, set_threshold_fields, none)			\
+	CALL(PIN, struct kvbm_pin_create, reserved, NEED_SESSION,	\
+	     pin_fields, none)						\
+	CALL(PIN_QUERY, struct kvbm_pin_query, out_alive, NEED_PIN,	\
+	     pin_query_fields, none)					\
+	CALL(QUOTA, struct kvbm_quota, out_held, NEED_NOTHING,		\
+	     quota_fields, check_quota)					\
+	CALL(EPOCH, struct kvbm_epoch, out_session, NEED_NOTHING,	\
+	     epoch_fields, check_epoch)					\
+	CALL(BACKING_SET, struct kvbm_backing_set, out_failed,		\
+	     NEED_MODIFY, backing_set_fields, none)			\
+	CALL(BACKING_GET, struct kvbm_backing_get, reserved,		\
+	     NEED_NOTHING, backing_get_fields, check_backing_get)
 
 #endif /* KVBM_ABI_TABLE_H */

@@ -52,10 +52,17 @@ static const kvbm_handler handlers[KVBM_ABI_NR] = {
 	[KVBM_CMD_DRAIN] = kvbm_batch_drain,
 	[KVBM_CMD_HOLDINGS] = kvbm_batch_holdings,
 	[KVBM_CMD_SET_THRESHOLD] = kvbm_set_threshold,
+	[KVBM_CMD_PIN] = kvbm_pin_create,
+	[KVBM_CMD_QUOTA] = kvbm_quota,
+	[KVBM_CMD_EPOCH] = kvbm_epoch,
+	[KVBM_CMD_BACKING_SET] = kvbm_backing_set,
+	[KVBM_CMD_BACKING_GET] = kvbm_backing_get,
 };
 
 static int check_session(struct kvbm_file *file, u32 needs)
 {
+	if (needs & KVBM_ABI_PIN)
+		return -ENOTTY;
 	if (needs & KVBM_ABI_MODIFY && !file->may_write)
 		return -EACCES;
 	if (!(needs & KVBM_ABI_SESSION))

@@ -57,6 +57,8 @@ static void manager_free(struct kref *ref)
 	struct kvbm_manager *m = container_of(ref, struct kvbm_manager, ref);
 	struct kvbm_registry_object *r = m->registry;
 
+	kvbm_backing_free(m->backing);
+	kvbm_quotas_free(&m->quotas);
 	kvbm_store_free(m->store);
 	mutex_lock(&kvbm_objects_lock);
 	kvbm_uncharge(m->bytes);
@@ -114,7 +116,7 @@ static void linger_work(struct work_struct *work)
 
 	mutex_lock(&kvbm_objects_lock);
 	/* Pending again: there was a session since, and the clock starts anew. */
-	if (!m->sessions && !delayed_work_pending(&m->linger) &&
+	if (!m->sessions && !m->pins && !delayed_work_pending(&m->linger) &&
 	    find(m->ident.id) == m)
 		ended = !manager_end(m, true);
 	mutex_unlock(&kvbm_objects_lock);
@@ -166,6 +168,26 @@ void kvbm_manager_bind_again(struct kvbm_manager *manager)
 	mutex_unlock(&kvbm_objects_lock);
 }
 
+/*
+ * If the last session or pin has gone, end the manager, or begin to wait for
+ * others. Return: whether it ended; the reference of the table is the caller's.
+ */
+static bool left_alone(struct kvbm_manager *m)
+{
+	lockdep_assert_held(&kvbm_objects_lock);
+	if (m->sessions || m->pins || find(m->ident.id) != m)
+		return false;
+	if (!m->linger_ms)
+		return !manager_end(m, true);
+	if (m->linger_ms == KVBM_LINGER_FOREVER)
+		return false;
+	kref_get(&m->ref);
+	if (mod_delayed_work(linger_wq, &m->linger, msecs_to_jiffies(m->linger_ms)))
+		/* It was pending, and had its reference. */
+		kref_put(&m->ref, manager_free);
+	return false;
+}
+
 /**
  * kvbm_manager_unbind - a session is over
  * @manager: the reference on it is gone when this returns
@@ -174,25 +196,42 @@ void kvbm_manager_bind_again(struct kvbm_manager *manager)
  */
 void kvbm_manager_unbind(struct kvbm_manager *manager)
 {
-	struct kvbm_manager *ended = NULL;
+	bool ended;
 
 	mutex_lock(&kvbm_objects_lock);
 	manager->sessions--;
-	if (!manager->sessions && find(manager->ident.id) == manager) {
-		if (!manager->linger_ms) {
-			if (!manager_end(manager, true))
-				ended = manager;
-		} else if (manager->linger_ms != KVBM_LINGER_FOREVER) {
-			kref_get(&manager->ref);
-			if (mod_delayed_work(linger_wq, &manager->linger,
-					     msecs_to_jiffies(manager->linger_ms)))
-				/* It was pending, and had its reference. */
-				kref_put(&manager->ref, manager_free);
-		}
-	}
+	ended = left_alone(manager);
 	mutex_unlock(&kvbm_objects_lock);
 	if (ended)
-		kvbm_manager_put(ended);
+		kvbm_manager_put(manager);
+	kvbm_manager_put(manager);
+}
+
+/* One more pin, of a session of @manager. */
+void kvbm_manager_add_pin(struct kvbm_manager *manager)
+{
+	mutex_lock(&kvbm_objects_lock);
+	kref_get(&manager->ref);
+	manager->pins++;
+	mutex_unlock(&kvbm_objects_lock);
+}
+
+/**
+ * kvbm_manager_remove_pin - a pin is closed
+ * @manager: the reference on it is gone when this returns
+ *
+ * Context: may sleep.
+ */
+void kvbm_manager_remove_pin(struct kvbm_manager *manager)
+{
+	bool ended;
+
+	mutex_lock(&kvbm_objects_lock);
+	manager->pins--;
+	ended = left_alone(manager);
+	mutex_unlock(&kvbm_objects_lock);
+	if (ended)
+		kvbm_manager_put(manager);
 	kvbm_manager_put(manager);
 }
 
@@ -341,6 +380,7 @@ int kvbm_manager_create(struct kvbm_file *file, struct kvbm_call *call)
 	m->created_ns = ktime_get_ns();
 	init_waitqueue_head(&m->pollers);
 	INIT_LIST_HEAD(&m->bound);
+	kvbm_quotas_init(&m->quotas);
 	INIT_DELAYED_WORK(&m->linger, linger_work);
 
 	mutex_lock(&kvbm_objects_lock);
@@ -406,7 +446,8 @@ static void fill_query(struct kvbm_manager_query *a, const struct kvbm_manager *
 	a->out_linger_ms = m->linger_ms;
 	a->out_numa_node = 0;
 	a->out_sessions = m->sessions;
-	memset(a->out_reserved, 0, sizeof(a->out_reserved));
+	a->out_pins = m->pins;
+	a->out_segments = kvbm_backing_segments(kvbm_manager_backing(m));
 	a->out_bytes = m->bytes;
 	a->out_created_ns = m->created_ns;
 }
@@ -536,6 +577,40 @@ int kvbm_manager_get_readable(struct kvbm_file *file, u64 id,
 	if (!may) {
 		kvbm_manager_put(m);
 		return -EACCES;
+	}
+	*out = m;
+	return 0;
+}
+
+/**
+ * kvbm_manager_get - the manager that a call is about
+ * @file: any
+ * @id: of the manager; 0: the one that the file is bound to
+ * @own: to be changed as its owner may; otherwise to be read
+ * @out: the manager, referenced
+ *
+ * Context: may sleep.
+ * Return: 0, -ENOENT, -ENOTCONN, -EACCES, -EPERM.
+ */
+int kvbm_manager_get(struct kvbm_file *file, u64 id, bool own,
+		     struct kvbm_manager **out)
+{
+	struct kvbm_manager *m;
+
+	if (!own)
+		return kvbm_manager_get_readable(file, id, out);
+	if (!file->may_write)
+		return -EACCES;
+	mutex_lock(&kvbm_objects_lock);
+	m = id ? find_visible(id) : kvbm_file_manager(file);
+	if (m)
+		kref_get(&m->ref);
+	mutex_unlock(&kvbm_objects_lock);
+	if (!m)
+		return id ? -ENOENT : -ENOTCONN;
+	if (!kvbm_is_owner(&m->ident)) {
+		kvbm_manager_put(m);
+		return -EPERM;
 	}
 	*out = m;
 	return 0;

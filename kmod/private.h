@@ -11,6 +11,10 @@
  *	session.c	a file bound to a manager
  *	holders.c	who has bound, and how much they hold
  *	sysfs.c		/sys/class/kvbm
+ *	pin.c		pins, which are files of their own
+ *	quota.c		who is charged for what sessions hold
+ *	epoch.c		managers change hands
+ *	backing.c	the files that blocks live in
  *	batch.c		ioctls of a session, which move arrays
  *	call.c		the structure of an ioctl
  *	uarray.c	arrays of user memory
@@ -114,9 +118,24 @@ struct kvbm_registry_object {
 };
 
 /**
+ * struct kvbm_quotas - the quotas of a manager
+ * @session_limit: of each session; under the lock of the store
+ * @uid_limit: of each user without a limit of its own; the same
+ * @payers: users and groups that have a session, a pin or a limit; under
+ *	kvbm_objects_lock
+ */
+struct kvbm_quotas {
+	u64 session_limit;
+	u64 uid_limit;
+	struct list_head payers;
+};
+
+struct kvbm_backing;
+
+/**
  * struct kvbm_manager - a manager, as users know it
  * @ident: name and rights
- * @ref: the table's, and one per session
+ * @ref: the table's, and one per session and pin
  * @registry: referenced; immutable
  * @store: of the engine; immutable once published
  * @tier: immutable
@@ -129,6 +148,10 @@ struct kvbm_registry_object {
  *	pending
  * @sessions: files bound to it; under kvbm_objects_lock
  * @bound: the same as a list, by rising id; under kvbm_objects_lock
+ * @pins: pins that are open; under kvbm_objects_lock
+ * @quotas: under kvbm_objects_lock
+ * @backing: NULL until it is set, then immutable; read with
+ *	kvbm_manager_backing()
  * @in_registry: in @registry->managers; under kvbm_objects_lock
  * @dev: in sysfs, as long as it has its name; NULL for an anonymous one; once
  *	published under kvbm_objects_lock
@@ -147,6 +170,9 @@ struct kvbm_manager {
 	struct delayed_work linger;
 	u32 sessions;
 	struct list_head bound;
+	u32 pins;
+	struct kvbm_quotas quotas;
+	struct kvbm_backing *backing;
 	struct list_head in_registry;
 	struct device *dev;
 };
@@ -248,6 +274,10 @@ struct kvbm_manager *kvbm_manager_next(struct kvbm_registry_object *registry,
 				       u64 id);
 int kvbm_manager_get_readable(struct kvbm_file *file, u64 id,
 			      struct kvbm_manager **out);
+void kvbm_manager_add_pin(struct kvbm_manager *manager);
+void kvbm_manager_remove_pin(struct kvbm_manager *manager);
+int kvbm_manager_get(struct kvbm_file *file, u64 id, bool own,
+		     struct kvbm_manager **out);
 void kvbm_manager_put(struct kvbm_manager *manager);
 int kvbm_get_presence(struct kvbm_file *file, struct kvbm_call *call);
 int kvbm_file_registry(struct kvbm_file *file, u64 id, unsigned int mode,
@@ -264,6 +294,35 @@ int kvbm_manager_dump(struct kvbm_file *file, struct kvbm_call *call);
 int kvbm_attach(struct kvbm_file *file, struct kvbm_call *call);
 int kvbm_get_attachments(struct kvbm_file *file, struct kvbm_call *call);
 int kvbm_get_frequency(struct kvbm_file *file, struct kvbm_call *call);
+
+/* pin.c */
+int kvbm_pin_create(struct kvbm_file *file, struct kvbm_call *call);
+
+/* quota.c */
+void kvbm_quotas_init(struct kvbm_quotas *quotas);
+void kvbm_quotas_free(struct kvbm_quotas *quotas);
+int kvbm_quota_join(struct kvbm_file *file, struct kvbm_manager *manager);
+void kvbm_quota_leave(struct kvbm_file *file);
+void kvbm_quota_get(const struct kvbm_accounts *accounts);
+void kvbm_quota_put(const struct kvbm_accounts *accounts);
+int kvbm_quota(struct kvbm_file *file, struct kvbm_call *call);
+
+/* epoch.c */
+int kvbm_epoch(struct kvbm_file *file, struct kvbm_call *call);
+
+/* backing.c */
+int kvbm_backing_set(struct kvbm_file *file, struct kvbm_call *call);
+int kvbm_backing_get(struct kvbm_file *file, struct kvbm_call *call);
+void kvbm_backing_free(struct kvbm_backing *backing);
+u32 kvbm_backing_segments(const struct kvbm_backing *backing);
+
+/* The backing of a manager, or NULL. */
+static inline struct kvbm_backing *
+kvbm_manager_backing(const struct kvbm_manager *manager)
+{
+	/* Pairs with kvbm_backing_set(). */
+	return smp_load_acquire(&manager->backing);
+}
 
 /* session.c */
 struct kvbm_file *kvbm_file_alloc(bool may_write);

@@ -36,15 +36,38 @@ static bool kvbm_file_may(const struct kvbm_file *file, u32 flags)
 	return file->may_write || !(flags & KVBM_BIND_WRITE);
 }
 
-/* The reference on @manager, counted as a session, is the file's from here. */
-static void bind_file(struct kvbm_file *file, struct kvbm_manager *manager,
-		      u32 flags)
+/*
+ * The reference on @manager, counted as a session, is the file's from here.
+ * Return: 0 or -ENOMEM, and then it is not.
+ */
+static int begin_bind(struct kvbm_file *file, struct kvbm_manager *manager)
+{
+	int err;
+
+	kvbm_holder_init(&file->holder, manager->store);
+	err = kvbm_quota_join(file, manager);
+	if (err)
+		kvbm_holder_destroy(&file->holder);
+	return err;
+}
+
+static void finish_bind(struct kvbm_file *file, struct kvbm_manager *manager,
+			u32 flags)
 {
 	file->rights = flags;
-	kvbm_holder_init(&file->holder, manager->store);
 	kvbm_session_enlist(file, manager);
 	/* Pairs with kvbm_file_manager(). */
 	smp_store_release(&file->manager, manager);
+}
+
+static int bind_file(struct kvbm_file *file, struct kvbm_manager *manager,
+		     u32 flags)
+{
+	int err = begin_bind(file, manager);
+
+	if (!err)
+		finish_bind(file, manager, flags);
+	return err;
 }
 
 /**
@@ -54,7 +77,7 @@ static void bind_file(struct kvbm_file *file, struct kvbm_manager *manager,
  * @flags: KVBM_BIND_*
  *
  * Context: may sleep.
- * Return: 0; or, with nothing published, -EISCONN.
+ * Return: 0; or, with nothing published, -EISCONN or -ENOMEM.
  */
 int kvbm_file_bind_new(struct kvbm_file *file, struct kvbm_manager *manager,
 		       u32 flags)
@@ -63,9 +86,11 @@ int kvbm_file_bind_new(struct kvbm_file *file, struct kvbm_manager *manager,
 
 	mutex_lock(&file->bind_lock);
 	if (!file->manager) {
-		kvbm_manager_publish(manager, true);
-		bind_file(file, manager, flags);
-		err = 0;
+		err = begin_bind(file, manager);
+		if (!err) {
+			kvbm_manager_publish(manager, true);
+			finish_bind(file, manager, flags);
+		}
 	}
 	mutex_unlock(&file->bind_lock);
 	return err;
@@ -77,7 +102,7 @@ int kvbm_file_bind_new(struct kvbm_file *file, struct kvbm_manager *manager,
  * @call: the call
  *
  * Context: may sleep.
- * Return: 0, -EISCONN, -ENOENT, -EACCES.
+ * Return: 0, -EISCONN, -ENOENT, -EACCES, -ENOMEM.
  */
 int kvbm_bind(struct kvbm_file *file, struct kvbm_call *call)
 {
@@ -98,8 +123,11 @@ int kvbm_bind(struct kvbm_file *file, struct kvbm_call *call)
 		want |= KVBM_MODE_WRITE;
 	manager = kvbm_manager_bind(a->id, want);
 	err = PTR_ERR_OR_ZERO(manager);
-	if (!err)
-		bind_file(file, manager, a->flags);
+	if (err)
+		goto unlock;
+	err = bind_file(file, manager, a->flags);
+	if (err)
+		kvbm_manager_unbind(manager);
 unlock:
 	mutex_unlock(&file->bind_lock);
 	return err;
@@ -145,16 +173,24 @@ int kvbm_session_open(struct kvbm_file *file, struct kvbm_call *call)
 	}
 	/* @other is the file's from here. */
 	kvbm_manager_bind_again(file->manager);
-	bind_file(other, file->manager, a->flags);
+	err = bind_file(other, file->manager, a->flags);
+	if (err) {
+		kvbm_manager_unbind(file->manager);
+		goto err_put;
+	}
+	/* One that was replaced shall not be so by another descriptor. */
+	kvbm_holder_join(&other->holder, READ_ONCE(file->holder.epoch));
 	a->out_fd = fd;
 	err = kvbm_call_put(call);
-	if (err) {
-		put_unused_fd(fd);
-		fput(filp);
-		return err;
-	}
+	if (err)
+		goto err_put;
 	fd_install(fd, filp);
 	return 0;
+
+err_put:
+	put_unused_fd(fd);
+	fput(filp);
+	return err;
 }
 
 /**
@@ -183,12 +219,12 @@ int kvbm_set_threshold(struct kvbm_file *file, struct kvbm_call *call)
 	return 0;
 }
 
-static void give_back(struct kvbm_file *file)
+static void give_back(struct kvbm_file *file, bool final)
 {
 	struct kvbm_reclaim reclaim;
 	u64 begin = ktime_get_ns(), end;
 
-	kvbm_holder_release_all(&file->holder, &reclaim);
+	kvbm_holder_release_all(&file->holder, final, &reclaim);
 	end = ktime_get_ns();
 	kvbm_store_note_reclaim(file->manager->store, &reclaim, end - begin, end);
 	if (reclaim.mutable || reclaim.staged || reclaim.immutable)
@@ -204,7 +240,7 @@ static void give_back(struct kvbm_file *file)
  */
 void kvbm_session_owner_died(struct kvbm_file *file)
 {
-	give_back(file);
+	give_back(file, false);
 	wake_up_interruptible(&file->manager->pollers);
 }
 
@@ -216,8 +252,9 @@ void kvbm_session_owner_died(struct kvbm_file *file)
  */
 void kvbm_session_end(struct kvbm_file *file)
 {
-	give_back(file);
+	give_back(file, true);
 	kvbm_session_delist(file);
+	kvbm_quota_leave(file);
 	kvbm_holder_destroy(&file->holder);
 	kvbm_manager_unbind(file->manager);
 }

@@ -25,6 +25,7 @@ struct kvbm_ns;
  * @abandon: in a child: free what is ours, leave what belongs to the parent
  * @fd: the descriptor, or -1
  * @ns: the namespace of a connection in process; NULL for the device
+ * @pin: what KVBM_PIN does, without a descriptor if there is none
  */
 struct kvbm_backend {
 	int (*call)(struct kvbm_conn *conn, uint32_t cmd, void *arg);
@@ -37,6 +38,8 @@ struct kvbm_backend {
 	void (*abandon)(struct kvbm_conn *conn);
 	int (*fd)(const struct kvbm_conn *conn);
 	struct kvbm_ns *(*ns)(struct kvbm_conn *conn);
+	int (*pin)(struct kvbm_conn *conn, struct kvbm_pin_create *a,
+		   struct kvbm_pin **out);
 };
 
 /**
@@ -49,12 +52,29 @@ struct kvbm_conn {
 	uint64_t epoch;
 };
 
+/**
+ * struct kvbm_pin - an open pin; first in a backend's own
+ * @query: what KVBM_PIN_QUERY does; 0 or -errno
+ * @close: the blocks go back, unless somebody else has it open
+ * @abandon: in a child: as for connections
+ * @fd: the descriptor, or -1
+ * @epoch: of the process that opened it
+ */
+struct kvbm_pin {
+	int (*query)(struct kvbm_pin *pin, struct kvbm_pin_query *a);
+	void (*close)(struct kvbm_pin *pin);
+	void (*abandon)(struct kvbm_pin *pin);
+	int fd;
+	uint64_t epoch;
+};
+
 /* The two backends; @epoch is filled in by connection.c. */
 int kvbm_device_open(const char *path, struct kvbm_conn **out);
 int kvbm_inproc_open(struct kvbm_conn **out);
 /* Of a descriptor of the caller, and back: it stays open. */
 int kvbm_device_adopt(int fd, struct kvbm_conn **out);
 void kvbm_device_disown(struct kvbm_conn *conn);
+int kvbm_device_adopt_pin(int fd, struct kvbm_pin **out);
 
 /* connection.c */
 int kvbm_conn_call(struct kvbm_conn *conn, uint32_t cmd, void *arg);
@@ -63,6 +83,8 @@ int kvbm_conn_open_session(struct kvbm_conn *conn, uint32_t flags,
 			   struct kvbm_conn **out);
 int kvbm_conn_open_events(struct kvbm_conn *conn, uint64_t registry,
 			  struct kvbm_events **out);
+int kvbm_conn_pin(struct kvbm_conn *conn, struct kvbm_pin_create *a,
+		  struct kvbm_pin **out);
 void kvbm_conn_close(struct kvbm_conn *conn);
 void kvbm_set_failed_index(uint32_t index);
 

@@ -68,6 +68,19 @@ int kvbm_conn_open_events(struct kvbm_conn *conn, uint64_t registry,
 	return conn->backend->open_events(conn, registry, out);
 }
 
+int kvbm_conn_pin(struct kvbm_conn *conn, struct kvbm_pin_create *a,
+		  struct kvbm_pin **out)
+{
+	int err;
+
+	if (!kvbm_fork_is_current(conn->epoch))
+		return -EOWNERDEAD;
+	err = conn->backend->pin(conn, a, out);
+	if (!err)
+		(*out)->epoch = conn->epoch;
+	return err;
+}
+
 void kvbm_conn_close(struct kvbm_conn *conn)
 {
 	if (kvbm_fork_is_current(conn->epoch))

@@ -186,6 +186,61 @@ static void device_close(struct kvbm_conn *conn)
 	free(d);
 }
 
+static int pin_query(struct kvbm_pin *pin, struct kvbm_pin_query *a)
+{
+	return do_ioctl(pin->fd, KVBM_PIN_QUERY, a);
+}
+
+/* In a child as in the parent: it is the last descriptor that counts. */
+static void pin_close(struct kvbm_pin *pin)
+{
+	close(pin->fd);
+	free(pin);
+}
+
+static int adopt_pin(int fd, struct kvbm_pin **out)
+{
+	struct kvbm_pin *pin = malloc(sizeof(*pin));
+
+	if (!pin)
+		return -ENOMEM;
+	*pin = (struct kvbm_pin){
+		.query = pin_query,
+		.close = pin_close,
+		.abandon = pin_close,
+		.fd = fd,
+	};
+	*out = pin;
+	return 0;
+}
+
+/* Only a pin is nameless, and knows this call. */
+int kvbm_device_adopt_pin(int fd, struct kvbm_pin **out)
+{
+	struct kvbm_pin_query a = { .size = sizeof(a) };
+	struct stat st;
+
+	if (fstat(fd, &st))
+		return -errno;
+	if (st.st_mode & S_IFMT || do_ioctl(fd, KVBM_PIN_QUERY, &a) || !a.out_total)
+		return -EPROTO;
+	return adopt_pin(fd, out);
+}
+
+static int device_pin(struct kvbm_conn *conn, struct kvbm_pin_create *a,
+		      struct kvbm_pin **out)
+{
+	int err;
+
+	err = do_ioctl(to_device(conn)->fd, KVBM_PIN, a);
+	if (err)
+		return err;
+	err = adopt_pin(a->out_fd, out);
+	if (err)
+		close(a->out_fd);
+	return err;
+}
+
 static int device_fd(const struct kvbm_conn *conn)
 {
 	return ((const struct device *)conn)->fd;
@@ -199,4 +254,5 @@ static const struct kvbm_backend device_backend = {
 	.close = device_close,
 	.abandon = device_close,
 	.fd = device_fd,
+	.pin = device_pin,
 };

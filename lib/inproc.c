@@ -477,6 +477,12 @@ static int dispatch(struct inproc *f, u32 cmd, void *arg)
 		return do_holdings(f, arg);
 	case KVBM_SET_THRESHOLD:
 		return do_set_threshold(f, arg);
+	case KVBM_QUOTA:
+	case KVBM_EPOCH:
+	case KVBM_BACKING_SET:
+	case KVBM_BACKING_GET:
+		/* One user, who takes everything along in dying. */
+		return -EOPNOTSUPP;
 	default:
 		return -ENOTTY;
 	}
@@ -566,7 +572,7 @@ static void end_session(struct inproc *f)
 	u64 begin = kvbm_ns_clock(), end;
 	struct kvbm_reclaim reclaim;
 
-	kvbm_holder_release_all(&f->holder, &reclaim);
+	kvbm_holder_release_all(&f->holder, true, &reclaim);
 	end = kvbm_ns_clock();
 	kvbm_store_note_reclaim(f->manager->store, &reclaim, end - begin, end);
 	kvbm_ns_delist(f->ns, f->manager, &f->listed);
@@ -593,6 +599,94 @@ static void inproc_abandon(struct kvbm_conn *conn)
 	free(to_inproc(conn));
 }
 
+/**
+ * struct inproc_pin - a pin
+ * @pin: first
+ * @ns: referenced
+ * @manager: referenced, and counted there
+ * @blocks: what is pinned
+ */
+struct inproc_pin {
+	struct kvbm_pin pin;
+	struct kvbm_ns *ns;
+	struct kvbm_ns_manager *manager;
+	struct kvbm_pinned blocks;
+};
+
+static int pin_query(struct kvbm_pin *pin, struct kvbm_pin_query *a)
+{
+	const struct inproc_pin *p = (const struct inproc_pin *)pin;
+	u32 ignored;
+
+	a->out_total = p->blocks.count;
+	a->out_count = 0;
+	if (a->start < a->out_total)
+		a->out_count = min(a->count, a->out_total - a->start);
+	a->out_manager = p->manager->id;
+	a->out_flags = p->blocks.write ? KVBM_PIN_WRITE : 0;
+	a->out_alive = kvbm_store_poll(p->manager->store, &ignored);
+	if (kvbm_user_bad(a->blocks, a->count))
+		return -EFAULT;
+	if (a->out_count)
+		memcpy(kvbm_user(a->blocks), p->blocks.blocks + a->start,
+		       a->out_count * sizeof(*p->blocks.blocks));
+	return 0;
+}
+
+static void pin_close(struct kvbm_pin *pin)
+{
+	struct inproc_pin *p = (struct inproc_pin *)pin;
+
+	kvbm_pinned_release(&p->blocks);
+	kvbm_ns_remove_pin(p->ns, p->manager);
+	kvbm_ns_put(p->ns);
+	free(p);
+}
+
+/* As for connections: what the parent may have left half changed stays so. */
+static void pin_abandon(struct kvbm_pin *pin)
+{
+	free(pin);
+}
+
+static int inproc_pin(struct kvbm_conn *conn, struct kvbm_pin_create *a,
+		      struct kvbm_pin **out)
+{
+	u32 right = a->flags & KVBM_PIN_WRITE ? KVBM_BIND_WRITE : KVBM_BIND_READ;
+	struct inproc *f = to_inproc(conn);
+	struct inproc_pin *p;
+	int err;
+
+	err = check_call(f, KVBM_PIN, a);
+	if (err)
+		return err;
+	if (!(f->rights & right))
+		return -EACCES;
+	if (kvbm_user_bad(a->tokens, a->count))
+		return -EFAULT;
+	p = calloc(1, sizeof(*p));
+	if (!p)
+		return -ENOMEM;
+	err = kvbm_holder_pin(&f->holder, kvbm_user(a->tokens), a->count,
+			      a->flags & KVBM_PIN_WRITE, &p->blocks,
+			      &a->out_failed);
+	if (err) {
+		free(p);
+		return err;
+	}
+	p->pin = (struct kvbm_pin){
+		.query = pin_query,
+		.close = pin_close,
+		.abandon = pin_abandon,
+		.fd = -1,
+	};
+	p->ns = kvbm_ns_get(f->ns);
+	p->manager = f->manager;
+	kvbm_ns_add_pin(f->ns, f->manager);
+	*out = &p->pin;
+	return 0;
+}
+
 static int inproc_fd(const struct kvbm_conn *conn)
 {
 	(void)conn;
@@ -613,4 +707,5 @@ static const struct kvbm_backend inproc_backend = {
 	.abandon = inproc_abandon,
 	.fd = inproc_fd,
 	.ns = inproc_ns,
+	.pin = inproc_pin,
 };

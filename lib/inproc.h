@@ -50,9 +50,10 @@ struct kvbm_ns_session {
  * @registry: that it belongs to
  * @store: the blocks
  * @created_ns: CLOCK_MONOTONIC
- * @refs: the name, sessions, calls at work; under the lock of the namespace
+ * @refs: the name, sessions, pins, calls at work; under the lock of the namespace
  * @sessions: files that are bound to it; under the lock of the namespace
  * @bound: those files; under the lock of the namespace
+ * @pins: that are open; under the lock of the namespace
  * @ends_ns: when it ends for want of sessions, 0 while that is not to come;
  *	under the lock of the namespace
  */
@@ -66,6 +67,7 @@ struct kvbm_ns_manager {
 	u32 refs;
 	u32 sessions;
 	struct kvbm_ns_session *bound;
+	u32 pins;
 	u64 ends_ns;
 };
 
@@ -111,6 +113,9 @@ struct kvbm_ns_manager *kvbm_ns_bind(struct kvbm_ns *ns, u64 id);
 /* For who has a reference already. */
 void kvbm_ns_bind_again(struct kvbm_ns *ns, struct kvbm_ns_manager *m);
 void kvbm_ns_unbind(struct kvbm_ns *ns, struct kvbm_ns_manager *m);
+/* A pin of a session of it. */
+void kvbm_ns_add_pin(struct kvbm_ns *ns, struct kvbm_ns_manager *m);
+void kvbm_ns_remove_pin(struct kvbm_ns *ns, struct kvbm_ns_manager *m);
 
 /* @session becomes one of those that KVBM_MANAGER_SESSIONS tells of, or ends. */
 void kvbm_ns_enlist(struct kvbm_ns *ns, struct kvbm_ns_manager *m,

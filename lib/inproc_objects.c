@@ -112,13 +112,13 @@ static void manager_unlink(struct kvbm_ns *ns, struct kvbm_ns_manager **link)
 	manager_put(ns, m);
 }
 
-/* It had its last session. */
+/* It may have had its last session or pin. */
 static void manager_idle(struct kvbm_ns *ns, struct kvbm_ns_manager *m)
 {
 	struct kvbm_ns_manager **link = manager_link(ns, m->id);
 	u32 linger_ms = m->attr.linger_ms;
 
-	if (!*link || linger_ms == KVBM_LINGER_FOREVER)
+	if (m->sessions || m->pins || !*link || linger_ms == KVBM_LINGER_FOREVER)
 		return;
 	if (linger_ms) {
 		m->ends_ns = kvbm_ns_clock() + linger_ms * NS_PER_MS;
@@ -283,8 +283,25 @@ void kvbm_ns_bind_again(struct kvbm_ns *ns, struct kvbm_ns_manager *m)
 void kvbm_ns_unbind(struct kvbm_ns *ns, struct kvbm_ns_manager *m)
 {
 	mutex_lock(&ns->lock);
-	if (!--m->sessions)
-		manager_idle(ns, m);
+	m->sessions--;
+	manager_idle(ns, m);
+	manager_put(ns, m);
+	mutex_unlock(&ns->lock);
+}
+
+void kvbm_ns_add_pin(struct kvbm_ns *ns, struct kvbm_ns_manager *m)
+{
+	mutex_lock(&ns->lock);
+	m->refs++;
+	m->pins++;
+	mutex_unlock(&ns->lock);
+}
+
+void kvbm_ns_remove_pin(struct kvbm_ns *ns, struct kvbm_ns_manager *m)
+{
+	mutex_lock(&ns->lock);
+	m->pins--;
+	manager_idle(ns, m);
 	manager_put(ns, m);
 	mutex_unlock(&ns->lock);
 }
@@ -553,7 +570,8 @@ static void fill_query(struct kvbm_manager_query *a, const struct kvbm_ns_manage
 	a->out_linger_ms = m->attr.linger_ms;
 	a->out_numa_node = m->attr.numa_node;
 	a->out_sessions = m->sessions;
-	memset(a->out_reserved, 0, sizeof(a->out_reserved));
+	a->out_pins = m->pins;
+	a->out_segments = 0;
 	a->out_bytes = kvbm_store_bytes(config);
 	a->out_created_ns = m->created_ns;
 }

@@ -15,18 +15,22 @@ static const char *const texts[] = {
 		"the running kvbm module is older than this program: reload the newer module",
 	[EACCES] =
 		"no right to do this: join the group of the device (ls -l /dev/kvbm), check owner and mode of the registry and the manager, and the rights that the session was bound with",
+	[EBADF] =
+		"a descriptor is not open: pass one that is, opened for reading and writing",
 	[EBADFD] =
 		"called out of order: stage Mutable blocks, register Staged ones; for a sequence see kvbm_seq_error_text()",
 	[EBUSY] =
-		"still in use: release the guards or destroy the managers first, or destroy the manager with force",
+		"still in use: release the guards, close the pins or destroy the managers first, or destroy the manager with force; a block that is registered must have no write pin",
 	[EDOM] =
 		"the block size is not the manager's: use kvbm_session_block_size()",
 	[EDQUOT] =
-		"a limit of the module is reached: destroy what is not needed, or raise the module's parameters",
+		"a limit is reached: release guards or close pins if it is a quota (kvbm_get_quota), else destroy what is not needed, or raise the module's parameters",
 	[EEXIST] =
 		"the name is taken: use the object that has it, or choose another name; for assignments: the block is there already",
 	[EFAULT] =
 		"a pointer is bad: check the arrays and their lengths",
+	[EFBIG] =
+		"the file is smaller than the blocks that are to live in it: make it larger, or check offset, stride and bytes",
 	[EILSEQ] =
 		"not a valid hash under the registry's schema: make it with kvbm_plh(), or use an opaque registry",
 	[EINTR] =
@@ -47,6 +51,8 @@ static const char *const texts[] = {
 		"the device has no driver: load the kvbm module (modprobe kvbm)",
 	[ENOENT] =
 		"no such device, registry or manager: load the kvbm module (modprobe kvbm) if /dev/kvbm is missing, otherwise check the name or id",
+	[ENOMEDIUM] =
+		"the manager has no backing: give it one with kvbm_set_backing()",
 	[ENOMEM] =
 		"not enough memory: use fewer blocks, or raise the memory limit of the group",
 	[ENOSPC] =
@@ -64,11 +70,11 @@ static const char *const texts[] = {
 	[EOVERFLOW] =
 		"a count or position would become too large: release guards, or shorten the sequence",
 	[EOWNERDEAD] =
-		"the session belongs to another process (before a fork) or has ended: open and bind a new one",
+		"the session belongs to another process (before a fork), has ended, or was replaced by one of a later epoch: open and bind a new one",
 	[EPERM] =
-		"only the owner or an administrator may do this: run as the owner or as root",
+		"only the owner or an administrator may do this: run as the owner or as root; a memfd that backs blocks must be sealed with F_SEAL_SHRINK (kvbm_memfd_create)",
 	[EPROTO] =
-		"the path is not a kvbm device: give the device of the kvbm module, usually /dev/kvbm",
+		"the path or descriptor is not of kvbm: give the device of the kvbm module, usually /dev/kvbm, or a descriptor that it made",
 	[EPROTOTYPE] =
 		"attachments of this type are unique or multiple at that hash already, and this one is the other: use one mode for a type",
 	[ERANGE] =

@@ -49,6 +49,10 @@ FIXTURE(table)
 	struct kv_world w;
 	uint64_t manager;
 	int s;
+	int pin;
+	int memfd;
+	struct kvbm_segment segments[N];
+	char path[64];
 	struct kvbm_hash h[BLOCKS];
 	struct kvbm_token mutable[N], staged[N], held[N], out[BLOCKS];
 	struct kvbm_hash evicted[BLOCKS];
@@ -83,6 +87,10 @@ FIXTURE_SETUP(table)
 	ASSERT_EQ(0, kv_allocate(self->s, N, self->mutable, NULL, NULL));
 	ASSERT_EQ(0, kv_allocate(self->s, N, self->staged, NULL, NULL));
 	ASSERT_EQ(0, kv_stage(self->s, N, self->staged, self->h + 10));
+	self->pin = kv_pin(self->s, 0, N, self->held);
+	ASSERT_LE(0, self->pin);
+	self->memfd = kv_memfd(BLOCKS * 4096);
+	ASSERT_LE(0, self->memfd);
 	self->read_only = mmap(NULL, 8192, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS,
 			       -1, 0);
 	self->short_of = mmap(NULL, 8192, PROT_READ | PROT_WRITE,
@@ -92,6 +100,8 @@ FIXTURE_SETUP(table)
 
 FIXTURE_TEARDOWN(table)
 {
+	close(self->memfd);
+	close(self->pin);
 	close(self->s);
 	EXPECT_EQ(0, kv_check(self->w.fd, self->manager));
 	EXPECT_EQ(0, kv_destroy(self->w.fd, KVBM_MANAGER_DESTROY, self->manager, 0));
@@ -135,6 +145,8 @@ static void dump(int s, uint64_t registry, struct dump *d)
  */
 static void valid(struct _test_data_table *self, const struct call *call, union arg *arg)
 {
+	unsigned int i;
+
 	memset(arg, 0, sizeof(*arg));
 	arg->size = call->size;
 	switch (call->cmd) {
@@ -265,9 +277,37 @@ static void valid(struct _test_data_table *self, const struct call *call, union 
 			.size = call->size, .count = BLOCKS,
 			.sessions = ptr(self->sessions) };
 		break;
+	case KVBM_PIN:
+		*(struct kvbm_pin_create *)arg = (struct kvbm_pin_create){
+			.size = call->size, .count = N, .tokens = ptr(self->held) };
+		break;
+	case KVBM_PIN_QUERY:
+		*(struct kvbm_pin_query *)arg = (struct kvbm_pin_query){
+			.size = call->size, .count = BLOCKS, .blocks = ptr(self->list) };
+		break;
+	case KVBM_BACKING_SET:
+		for (i = 0; i < N; i++)
+			self->segments[i] = kv_segment(self->memfd, KVBM_BACKING_MEMFD,
+						       1024 * i, 4096, 1024);
+		*(struct kvbm_backing_set *)arg = (struct kvbm_backing_set){
+			.size = call->size, .count = N,
+			.segments = ptr(self->segments) };
+		break;
+	case KVBM_BACKING_GET:
+		*(struct kvbm_backing_get *)arg = (struct kvbm_backing_get){
+			.size = call->size, .count = N,
+			.segments = ptr(self->segments),
+			.path = ptr(self->path), .path_size = sizeof(self->path) };
+		break;
 	default:
 		break;
 	}
+}
+
+/* Most are calls of a session, one is of a pin. */
+static int file_of(const struct _test_data_table *self, const struct call *call)
+{
+	return call->needs & KVBM_ABI_PIN ? self->pin : self->s;
 }
 
 /* What the valid call answers. */
@@ -325,12 +365,12 @@ TEST_F(table, count_zero)
 			put(&arg, f, 8);
 			arrays++;
 		}
-		/* To list into no room at all is a mistake. */
-		if (call->cmd == KVBM_REGISTRY_LIST ||
-		    call->cmd == KVBM_MANAGER_LIST || call->cmd == KVBM_EVENTS_DUMP)
+		/* To list into no room at all is a mistake, and so is half of nothing. */
+		if (call->cmd == KVBM_REGISTRY_LIST || call->cmd == KVBM_MANAGER_LIST ||
+		    call->cmd == KVBM_EVENTS_DUMP || call->cmd == KVBM_PIN || call->cmd == KVBM_BACKING_SET)
 			want = -EINVAL;
 		if (arrays)
-			EXPECT_EQ(want, kv(self->s, call->cmd, &arg))
+			EXPECT_EQ(want, kv(file_of(self, call), call->cmd, &arg))
 				TH_LOG("%s", call->name);
 	}
 	dump(self->s, self->w.registry, &after);
@@ -344,7 +384,7 @@ static void *at_the_end(struct _test_data_table *self, const union arg *arg, siz
 }
 
 #define REFUSED(err, what) do {						\
-	int got_ = kv(self->s, call->cmd, what);			\
+	int got_ = kv(file_of(self, call), call->cmd, what);			\
 									\
 	dump(self->s, self->w.registry, &after);			\
 	EXPECT_EQ(-(err), got_)						\
@@ -503,8 +543,11 @@ static void succeeds(struct __test_metadata *_metadata, struct _test_data_table 
 			continue;
 		valid(self, &calls[c], &arg);
 		arg.size += extra;
-		EXPECT_EQ(answer(&calls[c]), kv(self->s, calls[c].cmd, &arg))
+		EXPECT_EQ(answer(&calls[c]), kv(file_of(self, &calls[c]),
+						calls[c].cmd, &arg))
 			TH_LOG("%s", which);
+		if (calls[c].cmd == KVBM_PIN)
+			close(((struct kvbm_pin_create *)&arg)->out_fd);
 		EXPECT_EQ(0, kv_check(self->s, 0));
 		return;
 	}
@@ -550,6 +593,10 @@ TEST_F(table, rights)
 		if (call->needs & KVBM_ABI_READ)
 			EXPECT_EQ(-EACCES, kv(w, call->cmd, &arg))
 				TH_LOG("%s", call->name);
+		/* The one that is the other's. */
+		EXPECT_EQ(-ENOTTY, kv(call->needs & KVBM_ABI_PIN ? self->s : self->pin,
+				      call->cmd, &arg))
+			TH_LOG("%s", call->name);
 		if (call->needs & KVBM_ABI_MODIFY)
 			EXPECT_EQ(-EACCES, kv(ro_file, call->cmd, &arg))
 				TH_LOG("%s", call->name);
@@ -567,7 +614,7 @@ TEST_F(table, tokens)
 {
 	static const unsigned long cmds[] = {
 		KVBM_STAGE, KVBM_REGISTER, KVBM_STAGE_REGISTER, KVBM_RELEASE,
-		KVBM_UNSTAGE, KVBM_CLONE, KVBM_SET_RESET,
+		KVBM_UNSTAGE, KVBM_CLONE, KVBM_SET_RESET, KVBM_PIN,
 	};
 	int other = kv_session(self->manager, ALL_RIGHTS);
 	struct kvbm_token foreign, spare, good[N];

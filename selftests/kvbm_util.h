@@ -14,6 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -198,6 +201,152 @@ static inline int kv_acquire(int fd, uint32_t nr_hashes, uint32_t count,
 	a->hashes = ptr(h);
 	a->tokens = ptr(t);
 	return kv(fd, KVBM_ACQUIRE, a);
+}
+
+/* A new pin, or -errno. */
+static inline int kv_pin(int fd, uint32_t flags, uint32_t n,
+			 const struct kvbm_token *tokens)
+{
+	struct kvbm_pin_create a = {
+		.size = sizeof(a),
+		.flags = flags,
+		.count = n,
+		.tokens = ptr(tokens),
+	};
+	int err = kv(fd, KVBM_PIN, &a);
+
+	return err ?: a.out_fd;
+}
+
+static inline int kv_epoch(int fd, uint32_t flags, struct kvbm_epoch *out)
+{
+	struct kvbm_epoch a = { .size = sizeof(a), .flags = flags };
+	int err = kv(fd, KVBM_EPOCH, &a);
+
+	if (out)
+		*out = a;
+	return err;
+}
+
+static inline int kv_set_quota(int fd, uint64_t manager, uint32_t kind, uint64_t id,
+			       uint64_t blocks)
+{
+	struct kvbm_quota a = {
+		.size = sizeof(a),
+		.flags = KVBM_QUOTA_SET,
+		.manager = manager,
+		.kind = kind,
+		.id = id,
+		.blocks = blocks,
+	};
+
+	return kv(fd, KVBM_QUOTA, &a);
+}
+
+/* What is held, or -errno. */
+static inline int64_t kv_quota_held(int fd, uint64_t manager, uint32_t kind,
+				    uint64_t id)
+{
+	struct kvbm_quota a = {
+		.size = sizeof(a),
+		.manager = manager,
+		.kind = kind,
+		.id = id,
+	};
+	int err = kv(fd, KVBM_QUOTA, &a);
+
+	return err ?: (int64_t)a.out_held;
+}
+
+static inline struct kvbm_segment kv_segment(int fd, uint32_t kind, uint64_t offset,
+					     uint64_t stride, uint64_t bytes)
+{
+	return (struct kvbm_segment){
+		.fd = fd,
+		.kind = kind,
+		.offset = offset,
+		.stride = stride,
+		.bytes = bytes,
+	};
+}
+
+static inline int kv_set_backing(int fd, uint64_t manager, uint32_t count,
+				 const struct kvbm_segment *segments)
+{
+	struct kvbm_backing_set a = {
+		.size = sizeof(a),
+		.manager = manager,
+		.segments = ptr(segments),
+		.count = count,
+	};
+
+	return kv(fd, KVBM_BACKING_SET, &a);
+}
+
+/* As the module wants it. */
+static inline int kv_memfd(uint64_t bytes)
+{
+	int fd = memfd_create("kvbm-test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd < 0)
+		return -errno;
+	if (fchmod(fd, 0600) || ftruncate(fd, bytes) ||
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK)) {
+		close(fd);
+		return -errno;
+	}
+	return fd;
+}
+
+/* A descriptor over a socket. */
+static inline int kv_send_fd(int to, int fd)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = { 0 };
+	char byte = 0;
+	struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.bytes,
+		.msg_controllen = sizeof(control.bytes),
+	};
+	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(c), &fd, sizeof(int));
+	return sendmsg(to, &msg, 0) == 1 ? 0 : -errno;
+}
+
+static inline int kv_receive_fd(int from)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = { 0 };
+	char byte;
+	struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.bytes,
+		.msg_controllen = sizeof(control.bytes),
+	};
+	ssize_t got = recvmsg(from, &msg, MSG_CMSG_CLOEXEC);
+	struct cmsghdr *c;
+	int fd;
+
+	if (got != 1)
+		return got ? -errno : -EPIPE;
+	c = CMSG_FIRSTHDR(&msg);
+	if (!c || c->cmsg_type != SCM_RIGHTS)
+		return -EBADMSG;
+	memcpy(&fd, CMSG_DATA(c), sizeof(int));
+	return fd;
 }
 
 static inline int kv_counters(int fd, uint64_t id, struct kvbm_counters *out)

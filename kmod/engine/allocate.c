@@ -160,7 +160,7 @@ static int allocate_large(struct kvbm_store *s, struct kvbm_allocation *a,
  * @w: to wait with, if @a has a deadline
  *
  * Context: may sleep.
- * Return: 0, -ENOSPC, -ESHUTDOWN, -EAGAIN (@w is queued).
+ * Return: 0, -ENOSPC, -EDQUOT, -ESHUTDOWN, -EAGAIN (@w is queued).
  */
 int kvbm_holder_allocate_locked(struct kvbm_holder *h, struct kvbm_allocation *a,
 				struct kvbm_waiter *w)
@@ -190,7 +190,7 @@ int kvbm_holder_lock_large(struct kvbm_holder *h, u32 count)
 
 	if (is_large(count) && mutex_lock_killable(&h->store->large))
 		return -EINTR;
-	err = kvbm_holder_lock(h);
+	err = kvbm_holder_lock_change(h);
 	if (err && is_large(count))
 		mutex_unlock(&h->store->large);
 	return err;
@@ -231,6 +231,32 @@ static u32 look(struct kvbm_store *s, const struct kvbm_hash *hashes, u32 count,
 }
 
 /*
+ * Of matched blocks, those that the session does not hold yet, each once. Only
+ * quotas need to know before it is done.
+ */
+static u32 count_fresh(struct kvbm_holder *h, const struct kvbm_token *tokens,
+		       u32 n)
+{
+	struct kvbm_store *s = h->store;
+	u32 i, fresh = 0;
+
+	lockdep_assert_held(&s->lock);
+	if (!s->quotas)
+		return 0;
+	for (i = 0; i < n; i++) {
+		struct kvbm_slot *slot = &s->slots[tokens[i].id];
+
+		if (slot->flags & KVBM_SLOT_SEEN || kvbm_holder_has(h, tokens[i].id))
+			continue;
+		slot->flags |= KVBM_SLOT_SEEN;
+		fresh++;
+	}
+	for (i = 0; i < n; i++)
+		s->slots[tokens[i].id].flags &= ~KVBM_SLOT_SEEN;
+	return fresh;
+}
+
+/*
  * Match and allocate under one hold: whether it fits is known beforehand.
  * @rest becomes the allocation of what was not matched.
  */
@@ -248,6 +274,7 @@ static int take_both(struct kvbm_store *s, const struct kvbm_hash *hashes,
 	n = look(s, hashes, nr_hashes, tokens, &inactive);
 	rest->tokens += n;
 	rest->count -= n;
+	w->fresh = count_fresh(w->holder, tokens, n);
 	/* Matched blocks leave the inactive pool: no victim of their own call. */
 	err = kvbm_store_claim(s, rest->count ? rest->count + inactive : 0, rest, w);
 	if (err)
@@ -342,6 +369,7 @@ static int attempt(struct kvbm_holder *h, const struct kvbm_hash *hashes,
 	if (!err)
 		kvbm_store_touch(h->store, hashes, NULL, *matched,
 				 KVBM_LOOKUP_PREFIX);
+	kvbm_quota_settle(h);
 unlock:
 	kvbm_holder_unlock_large(h, a->count);
 	return err;
@@ -360,7 +388,7 @@ unlock:
  * before the allocation was refused return to the policy as just released.
  *
  * Context: may sleep.
- * Return: 0, -ENOSPC, -ENOMEM, -EOVERFLOW, -ESHUTDOWN,
+ * Return: 0, -ENOSPC, -EDQUOT, -ENOMEM, -EOVERFLOW, -ESHUTDOWN,
  * -EOWNERDEAD, -EINTR (killed; while waiting: a signal), -ETIMEDOUT.
  */
 int kvbm_holder_acquire(struct kvbm_holder *holder,

@@ -52,6 +52,9 @@ static u32 check_slot(struct kvbm_store *s, u32 id)
 	if (slot->flags & KVBM_SLOT_RESERVED)
 		return slot->state == KVBM_STATE_RESET && !slot->refs ?
 		       KVBM_CHECK_OK : KVBM_CHECK_BAD_STATE;
+	if (slot->writers && slot->state != KVBM_STATE_MUTABLE &&
+	    slot->state != KVBM_STATE_STAGED)
+		return KVBM_CHECK_BAD_REFS;
 	switch (slot->state) {
 	case KVBM_STATE_RESET:
 		if (slot->refs)
@@ -61,7 +64,8 @@ static u32 check_slot(struct kvbm_store *s, u32 id)
 		return KVBM_CHECK_OK;
 	case KVBM_STATE_MUTABLE:
 	case KVBM_STATE_STAGED:
-		if (slot->refs != 1)
+		/* One guard at most, and any number of write pins. */
+		if (!slot->refs || slot->refs - slot->writers > 1)
 			return KVBM_CHECK_BAD_REFS;
 		break;
 	case KVBM_STATE_PRIMARY:
@@ -197,6 +201,8 @@ static void describe(const struct kvbm_store *s, u32 id, struct kvbm_slot_info *
 		info->flags |= KVBM_SLOT_INFO_RESET_ON_RELEASE;
 	if (slot->flags & KVBM_SLOT_RESERVED)
 		info->flags |= KVBM_SLOT_INFO_RESERVED;
+	if (slot->writers)
+		info->flags |= KVBM_SLOT_INFO_WRITE_PINNED;
 	if (slot->state != KVBM_STATE_RESET && slot->state != KVBM_STATE_MUTABLE)
 		info->hash = slot->hash;
 }

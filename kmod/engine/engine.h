@@ -7,6 +7,8 @@
  *	registry	the distinct hashes present in the managers of a registry
  *	store		the slots, index and pools of one manager
  *	holder		what one session holds of a store
+ *	pin		blocks that stay apart from any session
+ *	quota		how much that may be
  *
  * Lock order, outermost first:
  *
@@ -149,6 +151,45 @@ u32 kvbm_store_dump(struct kvbm_store *store, u32 start, u32 count,
 void kvbm_store_announce(struct kvbm_store *store);
 u32 kvbm_store_content(struct kvbm_store *store, u32 *block, u32 count, char *buf,
 		       u32 size);
+/* quota.c */
+
+/**
+ * struct kvbm_account - blocks that somebody holds, and how many may be
+ * @held: one for each block of each session and pin
+ * @limit: no more than that; many accounts may share one limit
+ * @parent: charged as well, or NULL
+ *
+ * @held, @limit and what it points at are protected by the lock of the store;
+ * @parent is immutable.
+ */
+struct kvbm_account {
+	u64 held;
+	const u64 *limit;
+	struct kvbm_account *parent;
+};
+
+#define KVBM_NR_ACCOUNTS	3
+#define KVBM_NO_LIMIT		U64_MAX
+
+/**
+ * struct kvbm_accounts - the accounts that one session is charged to
+ * @of: of the session, its user, its group; NULL where there is none
+ */
+struct kvbm_accounts {
+	struct kvbm_account *of[KVBM_NR_ACCOUNTS];
+};
+
+void kvbm_store_set_limit(struct kvbm_store *store, u64 *limit, u64 value);
+void kvbm_store_use_limit(struct kvbm_store *store, struct kvbm_account *account,
+			  const u64 *limit);
+void kvbm_store_enable_quotas(struct kvbm_store *store);
+u64 kvbm_store_account_held(struct kvbm_store *store,
+			    const struct kvbm_account *account);
+
+/* epoch.c */
+
+u32 kvbm_store_epoch(struct kvbm_store *store);
+int kvbm_store_raise_epoch(struct kvbm_store *store, bool force, u32 *epoch);
 
 /* holder.c */
 
@@ -174,6 +215,10 @@ struct kvbm_holding;
  * @scan: number of the current scan, to know blocks that it found before
  * @revived: Inactive blocks that the last match took
  * @given_back: blocks that became available by the last release
+ * @epoch: of the store when the session began; single word, see epoch.c
+ * @accounts: where it is charged; immutable once others know of the holder
+ * @charged: blocks that it is charged for; between calls @used, if there are
+ *	quotas
  */
 struct kvbm_holder {
 	struct kvbm_store *store;
@@ -193,6 +238,9 @@ struct kvbm_holder {
 	u32 scan;
 	u32 revived;
 	u64 given_back;
+	u32 epoch;
+	struct kvbm_accounts accounts;
+	u32 charged;
 };
 
 /**
@@ -222,11 +270,15 @@ struct kvbm_holder_sum {
 
 void kvbm_holder_init(struct kvbm_holder *holder, struct kvbm_store *store);
 void kvbm_holder_sum(const struct kvbm_holder *holder, struct kvbm_holder_sum *sum);
-void kvbm_holder_release_all(struct kvbm_holder *holder,
+void kvbm_holder_release_all(struct kvbm_holder *holder, bool final,
 			     struct kvbm_reclaim *reclaim);
 void kvbm_holder_destroy(struct kvbm_holder *holder);
 bool kvbm_holder_is_dead(struct kvbm_holder *holder);
 int kvbm_holder_check(struct kvbm_holder *holder);
+bool kvbm_holder_is_fenced(const struct kvbm_holder *holder);
+void kvbm_holder_join(struct kvbm_holder *holder, u32 epoch);
+void kvbm_holder_barrier(struct kvbm_holder *holder);
+void kvbm_holder_recharge(struct kvbm_holder *holder);
 int kvbm_holder_list(struct kvbm_holder *holder, u32 start, u32 count,
 		     struct kvbm_held *held, u32 *listed, u32 *total);
 void kvbm_store_note_reclaim(struct kvbm_store *store,
@@ -312,5 +364,30 @@ int kvbm_holder_set_reset(struct kvbm_holder *holder,
 			  const struct kvbm_token *tokens, u32 count, bool reset,
 			  u32 *failed);
 int kvbm_holder_drain(struct kvbm_holder *holder, u32 *drained, u32 *in_use);
+
+/* pin.c */
+
+/**
+ * struct kvbm_pinned - blocks that are kept apart from any session
+ * @store: the store
+ * @write: the blocks are being written to; otherwise they are registered
+ * @count: blocks
+ * @blocks: as they were when they were pinned, each once
+ * @accounts: charged for @count blocks
+ *
+ * Immutable.
+ */
+struct kvbm_pinned {
+	struct kvbm_store *store;
+	bool write;
+	u32 count;
+	struct kvbm_held *blocks;
+	struct kvbm_accounts accounts;
+};
+
+int kvbm_holder_pin(struct kvbm_holder *holder, const struct kvbm_token *tokens,
+		    u32 count, bool write, struct kvbm_pinned *pinned,
+		    u32 *failed);
+void kvbm_pinned_release(struct kvbm_pinned *pinned);
 
 #endif /* KVBM_ENGINE_ENGINE_H */

@@ -49,6 +49,7 @@ void kvbm_holder_init(struct kvbm_holder *holder, struct kvbm_store *store)
 {
 	memset(holder, 0, sizeof(*holder));
 	holder->store = store;
+	holder->epoch = kvbm_store_epoch(store);
 	mutex_init(&holder->lock);
 	holder->free = KVBM_NIL;
 	holder->oldest = KVBM_NIL;
@@ -77,6 +78,23 @@ int kvbm_holder_lock(struct kvbm_holder *h)
 	mutex_lock(&h->lock);
 	if (!h->dead)
 		return 0;
+	mutex_unlock(&h->lock);
+	return -EOWNERDEAD;
+}
+
+/**
+ * kvbm_holder_lock_change - the same, to change something
+ * @h: the holder
+ *
+ * Return: 0, or -EOWNERDEAD with the mutex not held: also if the session is of an
+ * earlier epoch.
+ */
+int kvbm_holder_lock_change(struct kvbm_holder *h)
+{
+	int err = kvbm_holder_lock(h);
+
+	if (err || !kvbm_holder_is_fenced(h))
+		return err;
 	mutex_unlock(&h->lock);
 	return -EOWNERDEAD;
 }
@@ -203,6 +221,34 @@ bool kvbm_holder_scanned(struct kvbm_holder *h, u32 id)
 		return false;
 	kvbm_holder_add(h, id);
 	h->holdings[find(h, id)].scan = h->scan;
+	return true;
+}
+
+/* Whether the session holds a block. */
+bool kvbm_holder_has(struct kvbm_holder *h, u32 id)
+{
+	lockdep_assert_held(&h->lock);
+	return find(h, id) != KVBM_NIL;
+}
+
+/* Nothing is marked. */
+void kvbm_holder_begin_scan(struct kvbm_holder *h)
+{
+	lockdep_assert_held(&h->lock);
+	/* Not 0: that is the mark of what no scan found. */
+	if (!++h->scan)
+		h->scan = 1;
+}
+
+/* Mark a block that is held. Return: false if it was marked before. */
+bool kvbm_holder_mark(struct kvbm_holder *h, u32 id)
+{
+	struct kvbm_holding *holding = &h->holdings[find(h, id)];
+
+	lockdep_assert_held(&h->lock);
+	if (holding->scan == h->scan)
+		return false;
+	holding->scan = h->scan;
 	return true;
 }
 
@@ -377,6 +423,7 @@ void kvbm_holder_settle(struct kvbm_holder *h, const struct kvbm_token *tokens,
 		if (found != KVBM_NIL && !h->holdings[found].count)
 			holding_remove(h, found);
 	}
+	kvbm_quota_settle(h);
 }
 
 /* The one guard on @from became a guard on @to. There is room. */
@@ -392,17 +439,27 @@ void kvbm_holder_replace(struct kvbm_holder *h, u32 from, u32 to)
 	kvbm_holder_add(h, to);
 }
 
-/* Give one chunk back, the newest holdings first. */
-static void release_chunk(struct kvbm_holder *h, struct kvbm_reclaim *reclaim)
+/*
+ * Give one chunk back, the newest holdings first, from @at on; those on blocks
+ * that are not registered stay if @keep. Otherwise nothing stays, and the table
+ * is left as it is. Return: where to go on.
+ */
+static u32 release_chunk(struct kvbm_holder *h, u32 at, bool keep,
+			 struct kvbm_reclaim *reclaim)
 {
 	struct kvbm_store *s = h->store;
-	u32 n;
+	u32 n, here;
 
 	spin_lock(&s->lock);
-	for (n = 0; n < KVBM_CHUNK && h->newest != KVBM_NIL; n++) {
-		struct kvbm_holding *holding = &h->holdings[h->newest];
+	for (n = 0; n < KVBM_CHUNK && at != KVBM_NIL; n++) {
+		struct kvbm_holding *holding = &h->holdings[at];
 		u8 state = s->slots[holding->id].state;
 
+		here = at;
+		at = holding->prev;
+		if (keep && (state == KVBM_STATE_MUTABLE ||
+			     state == KVBM_STATE_STAGED))
+			continue;
 		if (state == KVBM_STATE_MUTABLE)
 			reclaim->mutable += holding->count;
 		else if (state == KVBM_STATE_STAGED)
@@ -411,41 +468,60 @@ static void release_chunk(struct kvbm_holder *h, struct kvbm_reclaim *reclaim)
 			reclaim->immutable += holding->count;
 		kvbm_store_unguard(s, holding->id, holding->count,
 				   (struct kvbm_release_hint){});
-		h->newest = holding->prev;
+		if (keep) {
+			h->guards -= holding->count;
+			holding_remove(h, here);
+		}
 	}
 	kvbm_store_unlock(s);
+	return at;
+}
+
+/* Nothing is held any more. */
+static void free_tables(struct kvbm_holder *h)
+{
+	h->oldest = KVBM_NIL;
+	h->newest = KVBM_NIL;
+	WRITE_ONCE(h->used, 0);
+	h->guards = 0;
+	kvbm_free(h->holdings);
+	kvbm_free(h->buckets);
+	h->holdings = NULL;
+	h->buckets = NULL;
+	h->free = KVBM_NIL;
+	h->size = 0;
 }
 
 /**
  * kvbm_holder_release_all - a session ends
  * @holder: the holder
- * @reclaim: out: what it held
+ * @final: its file is closed; otherwise its owner died
+ * @reclaim: out: what it gave back
  *
  * Blocks go back in the reverse of the order in which the session first took
  * them: of a prefix that was matched head first, the tail becomes the first
- * victim. Every later call answers -EOWNERDEAD. Harmless when repeated.
+ * victim. Every later call answers -EOWNERDEAD. Harmless when repeated. Blocks
+ * that are withheld (epoch.c) go back only when @final.
  *
  * Context: may sleep; a bounded number of blocks under each hold of the lock.
  */
-void kvbm_holder_release_all(struct kvbm_holder *holder,
+void kvbm_holder_release_all(struct kvbm_holder *holder, bool final,
 			     struct kvbm_reclaim *reclaim)
 {
+	bool keep;
+	u32 at;
+
 	memset(reclaim, 0, sizeof(*reclaim));
 	mutex_lock(&holder->lock);
 	WRITE_ONCE(holder->dead, true);
-	while (holder->newest != KVBM_NIL) {
-		release_chunk(holder, reclaim);
+	keep = !final && kvbm_holder_is_withheld(holder);
+	for (at = holder->newest; at != KVBM_NIL; ) {
+		at = release_chunk(holder, at, keep, reclaim);
 		kvbm_relax();
 	}
-	kvbm_free(holder->holdings);
-	kvbm_free(holder->buckets);
-	holder->holdings = NULL;
-	holder->buckets = NULL;
-	holder->oldest = KVBM_NIL;
-	holder->free = KVBM_NIL;
-	holder->size = 0;
-	WRITE_ONCE(holder->used, 0);
-	holder->guards = 0;
+	if (!keep)
+		free_tables(holder);
+	kvbm_quota_settle(holder);
 	mutex_unlock(&holder->lock);
 	kvbm_store_cancel_waiters(holder->store, holder, -EOWNERDEAD);
 }

@@ -12,9 +12,13 @@
 
 /* holder.c */
 int kvbm_holder_lock(struct kvbm_holder *h);
+int kvbm_holder_lock_change(struct kvbm_holder *h);
 int kvbm_holder_reserve(struct kvbm_holder *h, u32 count);
 void kvbm_holder_add(struct kvbm_holder *h, u32 id);
 bool kvbm_holder_scanned(struct kvbm_holder *h, u32 id);
+bool kvbm_holder_has(struct kvbm_holder *h, u32 id);
+bool kvbm_holder_mark(struct kvbm_holder *h, u32 id);
+void kvbm_holder_begin_scan(struct kvbm_holder *h);
 void kvbm_holder_replace(struct kvbm_holder *h, u32 from, u32 to);
 int kvbm_holder_borrow(struct kvbm_holder *h, const struct kvbm_token *tokens,
 		       u32 count, u32 states, u32 *failed);
@@ -25,6 +29,9 @@ int kvbm_holder_verify(struct kvbm_holder *h, const struct kvbm_token *tokens,
 		       u32 count, u32 states, u32 *failed);
 void kvbm_holder_settle(struct kvbm_holder *h, const struct kvbm_token *tokens,
 			u32 count);
+
+/* epoch.c */
+bool kvbm_holder_is_withheld(const struct kvbm_holder *h);
 
 /* allocate.c */
 int kvbm_holder_lock_large(struct kvbm_holder *h, u32 count);

@@ -105,6 +105,18 @@ static bool look_up_chunk(struct kvbm_holder *h, struct pipeline *p,
 	return true;
 }
 
+/* More than the session may hold: tail first, as a release should be. */
+static void undo(struct kvbm_holder *h, const struct kvbm_token *tokens, u32 count)
+{
+	u32 i, ignored;
+
+	for (i = count; i--; )
+		if (tokens[i].gen)
+			kvbm_holder_release_locked(h, &tokens[i], 1,
+						   (struct kvbm_release_hint){},
+						   &ignored);
+}
+
 /**
  * kvbm_holder_match_locked - take guards by hash
  * @h: the holder, locked, with room for @count
@@ -118,7 +130,7 @@ static bool look_up_chunk(struct kvbm_holder *h, struct pipeline *p,
  * prefix is one that was present as a whole.
  *
  * Context: may sleep.
- * Return: 0 or -ESHUTDOWN.
+ * Return: 0, -EDQUOT or -ESHUTDOWN, and then there are no guards.
  */
 int kvbm_holder_match_locked(struct kvbm_holder *h,
 			     const struct kvbm_hash *hashes, u32 count,
@@ -126,16 +138,16 @@ int kvbm_holder_match_locked(struct kvbm_holder *h,
 			     struct kvbm_token *tokens, u32 *matched)
 {
 	struct kvbm_store *s = h->store;
+	bool prefix = mode == KVBM_LOOKUP_PREFIX, go_on = true;
 	struct pipeline p;
-	bool go_on = true;
 	u32 i = 0;
+	int err;
 
 	lockdep_assert_held(&h->lock);
 	*matched = 0;
 	h->revived = 0;
-	/* Not 0: that is the mark of what no scan found. */
-	if (is_scan(mode) && !++h->scan)
-		h->scan = 1;
+	if (is_scan(mode))
+		kvbm_holder_begin_scan(h);
 	do {
 		p.hashes = hashes + i;
 		p.count = min_t(u32, count - i, KVBM_CHUNK);
@@ -145,11 +157,14 @@ int kvbm_holder_match_locked(struct kvbm_holder *h,
 			return -ESHUTDOWN;
 		}
 		go_on = look_up_chunk(h, &p, mode, tokens + i, matched);
+		err = kvbm_quota_charge_new(h);
 		spin_unlock(&s->lock);
 		kvbm_relax();
 		i += p.count;
-	} while (i < count && go_on);
-	return 0;
+	} while (!err && i < count && go_on);
+	if (err)
+		undo(h, tokens, prefix ? *matched : i);
+	return err;
 }
 
 /* The counters of a match; apart, for a call that may still fail. */
@@ -203,7 +218,7 @@ void kvbm_store_touch(struct kvbm_store *s, const struct kvbm_hash *hashes,
  * @matched: out, guards taken
  *
  * Context: may sleep.
- * Return: 0, -ENOMEM, -EOVERFLOW, -ESHUTDOWN, -EOWNERDEAD.
+ * Return: 0, -EDQUOT, -ENOMEM, -EOVERFLOW, -ESHUTDOWN, -EOWNERDEAD.
  */
 int kvbm_holder_match(struct kvbm_holder *holder, const struct kvbm_hash *hashes,
 		      u32 count, enum kvbm_match_mode mode,
@@ -299,7 +314,7 @@ static u32 upgrade_one(struct kvbm_store *s, const struct kvbm_hash *hash,
  * Moves no counter of matches.
  *
  * Context: may sleep.
- * Return: 0, -ENOMEM, -EOVERFLOW, -ESHUTDOWN, -EOWNERDEAD.
+ * Return: 0, -EDQUOT, -ENOMEM, -EOVERFLOW, -ESHUTDOWN, -EOWNERDEAD.
  */
 int kvbm_holder_upgrade(struct kvbm_holder *holder,
 			const struct kvbm_hash *hashes, struct kvbm_token *tokens,
@@ -319,7 +334,7 @@ int kvbm_holder_upgrade(struct kvbm_holder *holder,
 	err = kvbm_store_check_alive(s);
 	if (err)
 		goto unlock;
-	while (i < count) {
+	while (!err && i < count) {
 		end = min_t(u32, count, i + KVBM_CHUNK);
 		spin_lock(&s->lock);
 		for (; i < end; i++) {
@@ -332,9 +347,12 @@ int kvbm_holder_upgrade(struct kvbm_holder *holder,
 			tokens[i] = kvbm_slot_token(s, id);
 			++*upgraded;
 		}
+		err = kvbm_quota_charge_new(holder);
 		spin_unlock(&s->lock);
 		kvbm_relax();
 	}
+	if (err)
+		undo(holder, tokens, i);
 unlock:
 	mutex_unlock(&holder->lock);
 	return err;

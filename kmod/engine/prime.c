@@ -56,7 +56,7 @@ int kvbm_prime_locks(void)
 		goto free_registry;
 	kvbm_holder_init(&holder, store);
 	err = take_all(store, &holder);
-	kvbm_holder_release_all(&holder, &nothing);
+	kvbm_holder_release_all(&holder, true, &nothing);
 	kvbm_holder_destroy(&holder);
 	kvbm_store_free(store);
 free_registry:

@@ -70,7 +70,7 @@ int kvbm_holder_stage(struct kvbm_holder *holder,
 	err = check_hashes(s, hashes, count, block_size, failed);
 	if (err)
 		return err;
-	err = kvbm_holder_lock(holder);
+	err = kvbm_holder_lock_change(holder);
 	if (err)
 		return err;
 	err = kvbm_store_check_alive(s);
@@ -113,7 +113,7 @@ static void unstage_one(struct kvbm_holder *h, u32 id)
 int kvbm_holder_unstage(struct kvbm_holder *holder,
 			const struct kvbm_token *tokens, u32 count, u32 *failed)
 {
-	int err = kvbm_holder_lock(holder);
+	int err = kvbm_holder_lock_change(holder);
 
 	if (err)
 		return err;
@@ -156,6 +156,34 @@ static void register_chunks(struct kvbm_holder *h, struct kvbm_token *tokens,
 	} while (i < count);
 }
 
+/*
+ * What somebody still writes to is not shown to others. Write pins on our
+ * blocks are taken with the mutex that we hold: if there are none in the whole
+ * store, there will be none.
+ */
+static int check_write_pins(struct kvbm_store *s, const struct kvbm_token *tokens,
+			    u32 count, u32 *failed)
+{
+	u32 i = 0, end;
+	int err = 0;
+
+	if (!READ_ONCE(s->write_pins))
+		return 0;
+	while (i < count && !err) {
+		end = min_t(u32, count, i + KVBM_CHUNK);
+		spin_lock(&s->lock);
+		for (; i < end && !err; i++) {
+			if (s->slots[tokens[i].id].writers) {
+				*failed = i;
+				err = -EBUSY;
+			}
+		}
+		spin_unlock(&s->lock);
+		kvbm_relax();
+	}
+	return err;
+}
+
 /* Check, then register. */
 static int check_and_register(struct kvbm_holder *h, struct kvbm_token *tokens,
 			      const struct kvbm_hash *hashes, const void *aux,
@@ -165,6 +193,8 @@ static int check_and_register(struct kvbm_holder *h, struct kvbm_token *tokens,
 	int err;
 
 	err = kvbm_holder_verify(h, tokens, count, BIT(state), failed);
+	if (!err)
+		err = check_write_pins(h->store, tokens, count, failed);
 	if (err)
 		return err;
 	if (hashes)
@@ -182,15 +212,15 @@ static int check_and_register(struct kvbm_holder *h, struct kvbm_token *tokens,
  * @failed: out, on an error about one token: its index
  *
  * Context: may sleep.
- * Return: 0; or, with nothing changed, -EBADFD (state),
- * -ENXIO, -ESTALE, -ENOMEM, -EOVERFLOW, -ESHUTDOWN, -EOWNERDEAD.
+ * Return: 0; or, with nothing changed, -EBADFD (state), -EBUSY (a write pin
+ * is open), -ENXIO, -ESTALE, -ENOMEM, -EOVERFLOW, -ESHUTDOWN, -EOWNERDEAD.
  */
 int kvbm_holder_register(struct kvbm_holder *holder, struct kvbm_token *tokens,
 			 u8 *kinds, u32 count, u32 *failed)
 {
 	int err;
 
-	err = kvbm_holder_lock(holder);
+	err = kvbm_holder_lock_change(holder);
 	if (err)
 		return err;
 	err = kvbm_store_check_alive(holder->store);
@@ -200,6 +230,8 @@ int kvbm_holder_register(struct kvbm_holder *holder, struct kvbm_token *tokens,
 	if (err)
 		goto unlock;
 	err = check_and_register(holder, tokens, NULL, NULL, kinds, count, failed);
+	/* A refused block may be one that the session held before. */
+	kvbm_quota_settle(holder);
 unlock:
 	mutex_unlock(&holder->lock);
 	return err;
@@ -230,7 +262,7 @@ int kvbm_holder_stage_register(struct kvbm_holder *holder,
 			       u32 *failed)
 {
 	struct kvbm_store *s = holder->store;
-	struct kvbm_waiter never = {};
+	struct kvbm_waiter never = { .holder = holder };
 	int err;
 
 	/* A registration does not wait for the blocks after it. */
@@ -257,6 +289,7 @@ int kvbm_holder_stage_register(struct kvbm_holder *holder,
 		*allocated = next->count;
 	if (!*allocated)
 		next->nr_evicted = 0;
+	kvbm_quota_settle(holder);
 unlock:
 	kvbm_holder_unlock_large(holder, next->count);
 	return err;

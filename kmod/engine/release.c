@@ -15,19 +15,25 @@
  * @failed: out, on an error about one token: its index
  *
  * Context: may sleep.
- * Return: 0; or, with nothing changed, -ENXIO, -ESTALE.
+ * Return: 0; or, with nothing changed, -ENXIO, -ESTALE, -EOWNERDEAD (a
+ * Mutable or Staged block that is withheld).
  */
 int kvbm_holder_release_locked(struct kvbm_holder *h,
 			       const struct kvbm_token *tokens, u32 count,
 			       struct kvbm_release_hint hint, u32 *failed)
 {
 	struct kvbm_store *s = h->store;
+	u32 states = ANY_STATE;
 	u64 before;
 	u32 i, end;
 	int err;
 
 	h->given_back = 0;
-	err = kvbm_holder_borrow(h, tokens, count, ANY_STATE, failed);
+	if (kvbm_holder_is_withheld(h))
+		states = BIT(KVBM_STATE_PRIMARY) | BIT(KVBM_STATE_DUPLICATE);
+	err = kvbm_holder_borrow(h, tokens, count, states, failed);
+	if (err == -EBADFD)
+		err = -EOWNERDEAD;
 	if (err)
 		return err;
 	for (i = 0; i < count; ) {
@@ -99,7 +105,7 @@ int kvbm_holder_set_reset(struct kvbm_holder *holder,
 {
 	u32 states = BIT(KVBM_STATE_STAGED) | BIT(KVBM_STATE_PRIMARY) |
 		     BIT(KVBM_STATE_DUPLICATE);
-	int err = kvbm_holder_lock(holder);
+	int err = kvbm_holder_lock_change(holder);
 
 	if (err)
 		return err;
@@ -137,7 +143,7 @@ int kvbm_holder_drain(struct kvbm_holder *holder, u32 *drained, u32 *in_use)
 	int err;
 
 	*drained = 0;
-	err = kvbm_holder_lock(holder);
+	err = kvbm_holder_lock_change(holder);
 	if (err)
 		return err;
 	/* No business of the session's own: others of it need not wait. */
@@ -153,6 +159,11 @@ int kvbm_holder_drain(struct kvbm_holder *holder, u32 *drained, u32 *in_use)
 		if (kvbm_killed())
 			return -EINTR;
 		spin_lock(&s->lock);
+		/* Others of the session need not wait, so a raiser does not. */
+		if (kvbm_holder_is_fenced(holder)) {
+			spin_unlock(&s->lock);
+			return -EOWNERDEAD;
+		}
 		for (part = 0; todo && part < KVBM_CHUNK; part++, todo--) {
 			if (!s->evictor->count) {
 				todo = 0;

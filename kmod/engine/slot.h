@@ -28,6 +28,7 @@
  * @primary: Duplicate: the slot that it keeps alive
  * @parent: Inactive: the policy's own
  * @node: Inactive: the policy's own
+ * @writers: of @refs, those of write pins; Mutable and Staged slots only
  * @state: KVBM_STATE_*
  * @flags: KVBM_SLOT_*
  * @pad: 0
@@ -50,9 +51,10 @@ struct kvbm_slot {
 		u32 parent;
 	};
 	u32 node;
+	u32 writers;
 	u8 state;
 	u8 flags;
-	u8 pad[6];
+	u8 pad[2];
 	u64 order;
 };
 

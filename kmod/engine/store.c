@@ -414,6 +414,7 @@ int kvbm_store_alloc(struct kvbm_registry *registry,
 	s->config = *config;
 	s->registry = registry;
 	s->mask = buckets - 1;
+	s->epoch = 1;
 	kvbm_key_init(&s->key);
 	mutex_init(&s->large);
 	spin_lock_init(&s->lock);

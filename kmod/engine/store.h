@@ -17,6 +17,7 @@
  * @holder: its session
  * @count: blocks wanted
  * @revived: Inactive blocks that the call matched, and gave back to wait
+ * @fresh: blocks that the call matches, and that its session did not hold
  * @granted: blocks promised to it
  * @ticket: its place in the order of arrival; 0 until it first queues
  * @waited_ns: how long, and not counted yet; the caller's own
@@ -32,6 +33,7 @@ struct kvbm_waiter {
 	struct kvbm_holder *holder;
 	u32 count;
 	u32 revived;
+	u32 fresh;
 	u32 granted;
 	u64 ticket;
 	u64 waited_ns;
@@ -62,6 +64,11 @@ struct kvbm_waiter {
  * @shutdown: nothing but releases any more
  * @reporting: it was announced, and not shut down since: what happens is told in
  *	events
+ * @quotas: there are quotas: what sessions hold is charged to their accounts
+ * @epoch: of sessions that may change anything; written under @lock
+ * @forced: sessions of an earlier epoch keep their Mutable and Staged blocks
+ *	until they end; written under @lock
+ * @write_pins: references of write pins on all slots together
  * @free: the reset pool, first in first out
  * @evictor: the inactive pool
  * @promised: blocks of the two pools that were promised to a large allocation
@@ -91,6 +98,10 @@ struct kvbm_store {
 	spinlock_t lock ____cacheline_aligned_in_smp;
 	bool shutdown;
 	bool reporting;
+	bool quotas;
+	u32 epoch;
+	u32 forced;
+	u64 write_pins;
 	struct kvbm_slot_list free;
 	struct kvbm_evictor *evictor;
 	u32 promised;
@@ -169,6 +180,17 @@ void kvbm_store_report_block(const struct kvbm_store *s, u32 id,
 			     struct kvbm_report *report);
 void kvbm_store_drained(struct kvbm_store *s);
 void kvbm_store_end_reports(struct kvbm_store *s);
+/* epoch.c, wait.c */
+void kvbm_store_cancel_fenced(struct kvbm_store *s);
+
+/* quota.c */
+bool kvbm_accounts_fit(const struct kvbm_accounts *accounts, u32 units);
+void kvbm_accounts_add(struct kvbm_accounts *accounts, u32 units);
+void kvbm_accounts_sub(struct kvbm_accounts *accounts, u32 units);
+bool kvbm_quota_fits(const struct kvbm_holder *h, u32 units);
+void kvbm_quota_charge(struct kvbm_holder *h, u32 units);
+int kvbm_quota_charge_new(struct kvbm_holder *h);
+void kvbm_quota_settle(struct kvbm_holder *h);
 
 /* The transitions; each under the lock of the store. See store.c. */
 void kvbm_store_ref(struct kvbm_store *s, u32 id);

@@ -121,6 +121,8 @@ static int queue_or_refuse(struct kvbm_store *s, u32 need,
 	u32 usable = s->config.block_count - s->config.nr_reserved;
 
 	lockdep_assert_held(&s->lock);
+	if (kvbm_holder_is_fenced(w->holder))
+		return -EOWNERDEAD;
 	/* Who wants more than there is shall not keep others waiting. */
 	if (!a->deadline_ns || a->total > usable) {
 		s->counters.allocation_failures++;
@@ -141,8 +143,11 @@ static int queue_or_refuse(struct kvbm_store *s, u32 need,
  * @a: the allocation
  * @w: its waiter; a promise to it is handed in
  *
- * Return: 0: take them, under this hold. -ENOSPC: there are too few. -EAGAIN:
- * the same, but @w is in the queue: unlock everything, and wait.
+ * The session is charged for what it will get.
+ *
+ * Return: 0: take them, under this hold. -EDQUOT: the session may not hold so
+ * many. -ENOSPC: there are too few. -EAGAIN: the same, but @w is in the queue:
+ * unlock everything, and wait. -EOWNERDEAD: of an earlier epoch, it may not.
  */
 int kvbm_store_claim(struct kvbm_store *s, u32 need, struct kvbm_allocation *a,
 		     struct kvbm_waiter *w)
@@ -156,11 +161,13 @@ int kvbm_store_claim(struct kvbm_store *s, u32 need, struct kvbm_allocation *a,
 		yield_to_others(s);
 	w->granted = 0;
 	a->freed = s->counters.freed;
-	if (!need)
-		return 0;
-	if (need <= kvbm_store_available(s) && (promised || !s->first_waiter))
-		return 0;
-	return queue_or_refuse(s, need, a, w);
+	if (!kvbm_quota_fits(w->holder, a->count + w->fresh))
+		return -EDQUOT;
+	if (need && (need > kvbm_store_available(s) ||
+		     (!promised && s->first_waiter)))
+		return queue_or_refuse(s, need, a, w);
+	kvbm_quota_charge(w->holder, a->count + w->fresh);
+	return 0;
 }
 
 /**
@@ -244,6 +251,39 @@ void kvbm_store_unclaim(struct kvbm_store *s, struct kvbm_waiter *w)
 	kvbm_store_unlock(s);
 }
 
+static bool is_of(const struct kvbm_waiter *w, const struct kvbm_holder *holder)
+{
+	return !holder || w->holder == holder;
+}
+
+static bool is_fenced(const struct kvbm_waiter *w,
+		      const struct kvbm_holder *ignored)
+{
+	return kvbm_holder_is_fenced(w->holder);
+}
+
+static void cancel(struct kvbm_store *s,
+		   bool (*which)(const struct kvbm_waiter *w,
+				 const struct kvbm_holder *holder),
+		   const struct kvbm_holder *holder, int err)
+{
+	struct kvbm_waiter *head = NULL, *w, *next;
+
+	spin_lock(&s->lock);
+	for (w = s->first_waiter; w; w = next) {
+		next = w->next;
+		if (!which(w, holder))
+			continue;
+		dequeue(s, w);
+		yield_to_others(s);
+		w->err = err;
+		w->next = head;
+		head = w;
+	}
+	kvbm_store_unlock(s);
+	wake(head);
+}
+
 /**
  * kvbm_store_cancel_waiters - let calls wait no longer
  * @s: the store
@@ -255,19 +295,18 @@ void kvbm_store_unclaim(struct kvbm_store *s, struct kvbm_waiter *w)
 void kvbm_store_cancel_waiters(struct kvbm_store *s,
 			       const struct kvbm_holder *holder, int err)
 {
-	struct kvbm_waiter *head = NULL, *w, *next;
+	cancel(s, is_of, holder, err);
+}
 
-	spin_lock(&s->lock);
-	for (w = s->first_waiter; w; w = next) {
-		next = w->next;
-		if (holder && w->holder != holder)
-			continue;
-		dequeue(s, w);
-		yield_to_others(s);
-		w->err = err;
-		w->next = head;
-		head = w;
-	}
-	kvbm_store_unlock(s);
-	wake(head);
+/**
+ * kvbm_store_cancel_fenced - the same, for sessions of an earlier epoch
+ * @s: the store
+ *
+ * They answer -EOWNERDEAD.
+ *
+ * Context: not under a spinlock.
+ */
+void kvbm_store_cancel_fenced(struct kvbm_store *s)
+{
+	cancel(s, is_fenced, NULL, -EOWNERDEAD);
 }

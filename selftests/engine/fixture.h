@@ -89,7 +89,7 @@ static inline void end_holder(struct kvbm_holder *holder)
 {
 	struct kvbm_reclaim reclaim;
 
-	kvbm_holder_release_all(holder, &reclaim);
+	kvbm_holder_release_all(holder, true, &reclaim);
 	kvbm_holder_destroy(holder);
 }
 

@@ -1147,7 +1147,7 @@ static void release_all(void)
 	ASSERT_EQ(take(&other, 3, t), 0);
 	ASSERT_EQ(stage(&other, 7, 1, &t[0]), 0);
 
-	kvbm_holder_release_all(&other, &reclaim);
+	kvbm_holder_release_all(&other, true, &reclaim);
 	EXPECT_EQ(reclaim.mutable, 2);
 	EXPECT_EQ(reclaim.staged, 1);
 	EXPECT_EQ(reclaim.immutable, 4);
@@ -1165,7 +1165,7 @@ static void release_all(void)
 	EXPECT_VICTIMS(&f, 2, 1, 0);
 
 	/* It is over, and stays so. */
-	kvbm_holder_release_all(&other, &reclaim);
+	kvbm_holder_release_all(&other, true, &reclaim);
 	EXPECT_EQ(reclaim.mutable + reclaim.staged + reclaim.immutable, 0);
 	EXPECT_EQ(take(&other, 1, t), -EOWNERDEAD);
 	EXPECT_EQ(match(&other, 0, 1, t, &n), -EOWNERDEAD);
@@ -1188,7 +1188,7 @@ static void release_all_many(void)
 	set_up(&f, size);
 	kvbm_holder_init(&other, f.store);
 	ASSERT_EQ(take(&other, size, t), 0);
-	kvbm_holder_release_all(&other, &reclaim);
+	kvbm_holder_release_all(&other, true, &reclaim);
 	EXPECT_EQ(reclaim.mutable, size);
 	ASSERT_EQ(take(&f.holder, size, t), 0);
 	for (i = 0; i < size; i++)

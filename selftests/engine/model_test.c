@@ -20,6 +20,7 @@
 #define MAX_HASHES	64
 #define NR_STORES	2
 #define NR_HOLDERS	4
+#define NR_PINS		6
 #define MAX_BATCH	(MAX_BLOCKS + 8)
 /* Bytes of aux per block, in the stores that keep any. */
 #define AUX		sizeof(u64)
@@ -39,6 +40,7 @@
  * @rank: of an Inactive block: those of the lowest go first, by age; not in
  *	stores that go by lineage
  * @reset: of each block: its last release resets it
+ * @writers: write pins on each block
  * @aux: what was last staged with each block
  * @free: reset pool, in order
  * @nr_free: its length
@@ -56,6 +58,7 @@ struct model {
 	u32 primary[MAX_BLOCKS];
 	u32 rank[MAX_BLOCKS];
 	bool reset[MAX_BLOCKS];
+	u32 writers[MAX_BLOCKS];
 	u64 aux[MAX_BLOCKS];
 	u32 free[MAX_BLOCKS];
 	u32 nr_free;
@@ -81,10 +84,25 @@ struct session {
 	u32 nr_order;
 };
 
+/**
+ * struct pin - a pin, and the model of it
+ * @pinned: of the engine
+ * @s: number of the store
+ * @n: blocks; 0: it is not open
+ * @id: of each
+ */
+struct pin {
+	struct kvbm_pinned pinned;
+	u32 s;
+	u32 n;
+	u32 id[MAX_BLOCKS];
+};
+
 static struct kvbm_registry *registry;
 static struct kvbm_store *stores[NR_STORES];
 static struct model models[NR_STORES];
 static struct session sessions[NR_HOLDERS];
+static struct pin pins[NR_PINS];
 /* Of this episode; each but the roots is the child of another one. */
 static struct kvbm_hash hashes[MAX_HASHES];
 static u32 nr_hashes;
@@ -324,6 +342,23 @@ static int model_check_tokens(const struct session *s, const struct kvbm_token *
 	return 0;
 }
 
+/* The same for a registration: what is written to is not shown. */
+static int model_check_writers(const struct session *s, const struct kvbm_token *t,
+			       u32 n, u32 states, u32 *failed)
+{
+	const struct model *m = &models[s->s];
+	int err = model_check_tokens(s, t, n, states, failed);
+	u32 i;
+
+	for (i = 0; !err && i < n; i++) {
+		if (m->writers[t[i].id]) {
+			*failed = i;
+			err = -EBUSY;
+		}
+	}
+	return err;
+}
+
 /* Comparison. */
 
 static bool is_reserved(const struct model *m, u32 id)
@@ -350,6 +385,8 @@ static void compare_dump(struct kvbm_store *store, const struct model *m)
 		ASSERT_EQ(slot->state, m->state[id]);
 		ASSERT_EQ(slot->refs, m->refs[id]);
 		flags = m->reset[id] ? KVBM_SLOT_INFO_RESET_ON_RELEASE : 0;
+		if (m->writers[id])
+			flags |= KVBM_SLOT_INFO_WRITE_PINNED;
 		if (is_reserved(m, id))
 			flags = KVBM_SLOT_INFO_RESERVED;
 		ASSERT_EQ(slot->flags, flags);
@@ -391,6 +428,7 @@ static void compare_store(u32 number)
 		ASSERT_EQ(slot->state, m->state[id]);
 		ASSERT_EQ(slot->refs, m->refs[id]);
 		ASSERT_EQ(slot->gen, m->gen[id]);
+		ASSERT_EQ(slot->writers, m->writers[id]);
 		if (m->state[id] == KVBM_STATE_DUPLICATE)
 			ASSERT_EQ(slot->primary, m->primary[id]);
 		if (m->config.aux_size)
@@ -939,7 +977,7 @@ static void do_register(struct session *s)
 
 	n = random_tokens(s, 1U << KVBM_STATE_STAGED, t);
 	memcpy(wanted, t, sizeof(t));
-	want = model_check_tokens(s, t, n, 1U << KVBM_STATE_STAGED, &want_failed);
+	want = model_check_writers(s, t, n, 1U << KVBM_STATE_STAGED, &want_failed);
 	err = kvbm_holder_register(&s->holder, t, kinds, n, &failed);
 	ASSERT_EQ(err, want);
 	if (err) {
@@ -968,7 +1006,7 @@ static void do_stage_register(struct session *s)
 	memcpy(wanted, t, sizeof(t));
 	numbers_for(n, numbers, hash);
 	aux = random_aux(s, space, n);
-	want = model_check_tokens(s, t, n, 1U << KVBM_STATE_MUTABLE, &want_failed);
+	want = model_check_writers(s, t, n, 1U << KVBM_STATE_MUTABLE, &want_failed);
 	err = kvbm_holder_stage_register(&s->holder, t, hash, aux, kinds, n, BLOCK_SIZE,
 					 &next, &allocated, &failed);
 	ASSERT_EQ(err, want);
@@ -1013,13 +1051,69 @@ static void do_release(struct session *s)
 		model_release(s, t[i].id, 1, hint.kind == KVBM_HINT_FINISHED);
 }
 
+static void do_pin(struct session *s)
+{
+	struct model *m = &models[s->s];
+	u32 n, i, j, failed = 0, want_failed = 0;
+	bool write = one_in(2);
+	u32 states = write ? 1U << KVBM_STATE_MUTABLE : REGISTERED;
+	struct pin *pin = &pins[random_below(NR_PINS)];
+	struct kvbm_token t[MAX_BATCH];
+	int err, want;
+
+	if (pin->n)
+		return;
+	n = random_tokens(s, states, t);
+	if (!n)
+		return;
+	want = model_check_tokens(s, t, n, states, &want_failed);
+	for (i = 0; !want && i < n; i++) {
+		for (j = 0; j < i; j++) {
+			if (t[j].id != t[i].id)
+				continue;
+			want = -EINVAL;
+			want_failed = i;
+			break;
+		}
+	}
+	err = kvbm_holder_pin(&s->holder, t, n, write, &pin->pinned, &failed);
+	ASSERT_EQ(err, want);
+	if (err) {
+		ASSERT_EQ(failed, want_failed);
+		return;
+	}
+	pin->s = s->s;
+	pin->n = n;
+	for (i = 0; i < n; i++) {
+		pin->id[i] = t[i].id;
+		ASSERT_EQ(pin->pinned.blocks[i].token.id, t[i].id);
+		ASSERT_EQ(pin->pinned.blocks[i].state, m->state[t[i].id]);
+		m->refs[t[i].id]++;
+		m->writers[t[i].id] += write;
+	}
+}
+
+static void do_unpin(struct pin *pin)
+{
+	struct model *m = &models[pin->s];
+	bool write = pin->pinned.write;
+
+	if (!pin->n)
+		return;
+	kvbm_pinned_release(&pin->pinned);
+	while (pin->n) {
+		m->writers[pin->id[--pin->n]] -= write;
+		model_unref(m, pin->id[pin->n], 1, false);
+	}
+}
+
 static void do_end(struct session *s)
 {
 	struct model *m = &models[s->s];
 	struct kvbm_reclaim reclaim, want = { 0 };
 	u32 id;
 
-	kvbm_holder_release_all(&s->holder, &reclaim);
+	kvbm_holder_release_all(&s->holder, true, &reclaim);
 	kvbm_holder_destroy(&s->holder);
 	while (s->nr_order) {
 		id = s->order[s->nr_order - 1];
@@ -1041,7 +1135,7 @@ static void step(void)
 {
 	struct session *s = &sessions[random_below(NR_HOLDERS)];
 
-	switch (random_below(20)) {
+	switch (random_below(22)) {
 	case 0:
 	case 1:
 		do_allocate(s);
@@ -1087,6 +1181,12 @@ static void step(void)
 		break;
 	case 15:
 		do_set_reset(s);
+		break;
+	case 16:
+		do_pin(s);
+		break;
+	case 17:
+		do_unpin(&pins[random_below(NR_PINS)]);
 		break;
 	default:
 		do_release(s);
@@ -1180,10 +1280,17 @@ static void episode(u32 steps, const u32 *sizes, u32 policy)
 		compare_all();
 		steps_done++;
 	}
+	for (i = 0; i < NR_PINS; i++) {
+		/* Before or after the sessions. */
+		if (one_in(2))
+			do_unpin(&pins[i]);
+	}
 	for (i = 0; i < NR_HOLDERS; i++) {
 		do_end(&sessions[i]);
 		kvbm_holder_destroy(&sessions[i].holder);
 	}
+	for (i = 0; i < NR_PINS; i++)
+		do_unpin(&pins[i]);
 	for (i = 0; i < NR_STORES; i++)
 		kvbm_store_free(stores[i]);
 	ASSERT_EQ(kvbm_registry_entries(registry), 0);

@@ -445,7 +445,7 @@ static void *wait_in_shared(void *arg)
 		if (w->size)
 			EXPECT_EQ(kvbm_store_shutdown(w->store, true), 0);
 		else
-			kvbm_holder_release_all(w->holder, &reclaim);
+			kvbm_holder_release_all(w->holder, true, &reclaim);
 		return NULL;
 	}
 	err = kvbm_holder_allocate(w->holder, &a);

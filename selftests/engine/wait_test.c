@@ -622,7 +622,7 @@ static void session_ends(void)
 	start(&f, &waiting);
 	start(&f, &next);
 	/* Its own block and its place go to the next. */
-	kvbm_holder_release_all(&other, &reclaim);
+	kvbm_holder_release_all(&other, true, &reclaim);
 	pthread_join(waiting.thread, NULL);
 	EXPECT_EQ(waiting.err, -EOWNERDEAD);
 	pthread_join(next.thread, NULL);

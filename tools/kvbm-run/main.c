@@ -131,7 +131,8 @@ static const struct argp argp = {
 	.parser = parse,
 	.args_doc = "[TRACE]",
 	.doc = "Serve requests for an LLM from one pool of KV-cache blocks in the kernel, by\n"
-	       "several processes; kill one of them half way.\n"
+	       "several processes; kill one of them half way. Then kill an engine that fills\n"
+	       "blocks, and let another one take them over.\n"
 	       "\vTRACE is in the format of Mooncake: one JSON object per line, with\n"
 	       "timestamp, input_length, output_length, hash_ids. Without one the requests\n"
 	       "are those of made-up conversations under shared system prompts.\n"
@@ -140,8 +141,9 @@ static const struct argp argp = {
 	       "stages and registers it, grows while its answer is decoded, and is released\n"
 	       "tail first. What the killed worker had left to do another one takes over.\n"
 	       "\n"
-	       "Exit status: 0; 1 on an error, also when the store does not pass its check\n"
-	       "or blocks are held at the end; 2 for wrong usage.",
+	       "Exit status: 0; 1 on an error, also when the store does not pass its check,\n"
+	       "blocks are held at the end, or a block that was taken over is torn; 2 for\n"
+	       "wrong usage.",
 };
 
 static int get_workload(struct run *run)
@@ -177,6 +179,8 @@ static int run_in_scratch(struct run *run)
 		goto unmap;
 	}
 	err = supervise(run);
+	if (!err)
+		err = take_over(run);
 	if (!err)
 		err = report(run);
 	munmap(run->finished, finished);

@@ -114,6 +114,15 @@ static void print_kill(const struct kill_report *k, const struct outcome *o)
 	       o->after_kill_ms, k->after.reclaim_last_ns / 1e6);
 }
 
+static void print_takeover(const struct takeover_report *t)
+{
+	printf("takeover:    %llu blocks verified, %llu torn; hit rate %.4f after the restart, ",
+	       t->verified, t->torn, t->warm_rate);
+	printf("%.4f cold\n", t->cold_rate);
+	printf("             (the engine was killed by SIGKILL after %llu requests)\n",
+	       t->served);
+}
+
 static void print_text(const struct run *run, const struct outcome *o)
 {
 	printf("manager      %s, %u blocks of %u tokens, %u workers\n",
@@ -129,6 +138,7 @@ static void print_text(const struct run *run, const struct outcome *o)
 	printf("preemptions  %llu, and %llu waits for blocks\n",
 	       o->preemptions, o->waits);
 	print_kill(&run->killed, o);
+	print_takeover(&run->takeover);
 	print_states(run, o);
 	check_print(&o->check);
 }
@@ -157,6 +167,18 @@ static json_t *kill_json(const struct kill_report *k, const struct outcome *o)
 	return json;
 }
 
+static json_t *takeover_json(const struct takeover_report *t)
+{
+	json_t *json = json_object();
+
+	set_number(json, "served", t->served);
+	set_number(json, "verified", t->verified);
+	set_number(json, "torn", t->torn);
+	set_real(json, "hit_rate", t->warm_rate);
+	set_real(json, "cold_hit_rate", t->cold_rate);
+	return json;
+}
+
 static int print_json(const struct run *run, const struct outcome *o)
 {
 	json_t *json = json_object();
@@ -174,6 +196,7 @@ static int print_json(const struct run *run, const struct outcome *o)
 	set_number(json, "preemptions", o->preemptions);
 	set_number(json, "waits", o->waits);
 	json_object_set_new(json, "killed", kill_json(&run->killed, o));
+	json_object_set_new(json, "takeover", takeover_json(&run->takeover));
 	json_object_set_new(json, "counters", counters_json(&o->counters));
 	json_object_set_new(json, "check", check_json(&o->check));
 	return json_print(json);
@@ -192,6 +215,14 @@ static int judge(const struct run *run, const struct outcome *o)
 	}
 	if (!run->killed.done) {
 		say("no worker was killed: none had anything running when half was done");
+		err = -EUCLEAN;
+	}
+	if (run->takeover.torn) {
+		say("%llu blocks that were taken over are torn", run->takeover.torn);
+		err = -EUCLEAN;
+	}
+	if (!run->takeover.verified) {
+		say("there was nothing to take over");
 		err = -EUCLEAN;
 	}
 	if (o->check.errors) {

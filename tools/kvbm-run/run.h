@@ -35,6 +35,16 @@ struct kill_report {
 	struct kvbm_counters after;
 };
 
+/* What the successor of an engine that was killed found. */
+struct takeover_report {
+	bool done;
+	unsigned long long served;	/* by the one that was killed */
+	unsigned long long verified;	/* blocks that it had registered */
+	unsigned long long torn;	/* of those, with other bytes than they should have */
+	double warm_rate;
+	double cold_rate;		/* of the same requests with an empty cache */
+};
+
 struct run {
 	/* options */
 	const char *device;
@@ -54,6 +64,7 @@ struct run {
 	atomic_uchar *finished;		/* shared memory, one per request */
 	pid_t *pids;			/* 0: ended */
 	struct kill_report killed;
+	struct takeover_report takeover;
 	uint64_t start_ns;
 	uint64_t end_ns;
 };
@@ -70,6 +81,9 @@ int start_worker(struct run *run, uint32_t index);
 /* kill.c */
 bool kill_is_due(const struct run *run);
 int kill_worker(struct run *run);
+
+/* takeover.c */
+int take_over(struct run *run);
 
 /* progress.c */
 uint64_t now_ns(void);

@@ -102,6 +102,13 @@ const char *group_word(uint32_t gid);
 /* Name of a process, which can be anything, printable; static memory. */
 const char *comm_word(const struct kvbm_session_info *session);
 
+/*
+ * backing.c: the files that blocks live in, and who gave them; an empty array, or
+ * nothing, when there are none or the caller may not know.
+ */
+json_t *backing_json(struct ctl *ctl, uint64_t manager);
+void print_backing(struct ctl *ctl, uint64_t manager);
+
 /* uid, gid and mode as members of @json. */
 void rights_json(json_t *json, uint32_t uid, uint32_t gid, uint32_t mode);
 

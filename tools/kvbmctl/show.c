@@ -58,7 +58,7 @@ static void print_registry(const struct kvbm_registry_query *r)
 }
 
 static json_t *manager_json(const struct kvbm_manager_query *m,
-			    const struct kvbm_counters *c)
+			    const struct kvbm_counters *c, json_t *backing)
 {
 	bool reset = m->out_flags & KVBM_MANAGER_RESET_ON_RELEASE;
 	json_t *json = json_object();
@@ -75,9 +75,11 @@ static json_t *manager_json(const struct kvbm_manager_query *m,
 	json_object_set_new(json, "reset_on_release", json_boolean(reset));
 	set_number(json, "aux_size", m->out_aux_size);
 	set_number(json, "sessions", m->out_sessions);
+	set_number(json, "pins", m->out_pins);
 	set_number(json, "bytes", m->out_bytes);
 	set_number(json, "created_ns", m->out_created_ns);
 	rights_json(json, m->out_uid, m->out_gid, m->out_mode);
+	json_object_set_new(json, "backing", backing);
 	if (c)
 		json_object_set_new(json, "counters", counters_json(c));
 	return json;
@@ -116,7 +118,7 @@ static void print_manager(const char *name, const struct kvbm_manager_query *m,
 		table_pair(t, "on release", "%s", "reset");
 	table_pair(t, "memory", "%llu KiB", (unsigned long long)m->out_bytes / 1024);
 	table_pair(t, "age", "%.1f s", seconds_since(m->out_created_ns));
-	table_pair(t, "sessions", "%u", m->out_sessions);
+	table_pair(t, "sessions", "%u, and %u pins", m->out_sessions, m->out_pins);
 	add_rights(t, m->out_uid, m->out_gid, m->out_mode);
 	if (c)
 		add_states(t, c);
@@ -153,8 +155,9 @@ static int show_manager(struct ctl *ctl, const char *name)
 	else if (err)
 		return say_err(err, "manager '%s'", name);
 	if (ctl->json)
-		return json_print(manager_json(&m, c));
+		return json_print(manager_json(&m, c, backing_json(ctl, m.id)));
 	print_manager(name, &m, c);
+	print_backing(ctl, m.id);
 	return 0;
 }
 

@@ -37,13 +37,16 @@
  * ========== ===============================================================
  * EACCES     the mode of the object does not give the caller this right, the
  *            session was not bound with it, or the file was not opened for it
+ * EBADF      a descriptor is not open
  * EBADFD     the block is not in the state that the call is for
  * E2BIG      the structure has a non-zero tail that this module does not know
  * EBUSY      still in use
  * EDOM       block_size is not the manager's
- * EDQUOT     a limit of the module, or on what one user may hold, is reached
+ * EDQUOT     a limit of the module, or a quota on what one session, user or
+ *            group may hold, is reached
  * EEXIST     the name is taken
  * EFAULT     a pointer is bad
+ * EFBIG      the file is smaller than the blocks that are to live in it
  * EILSEQ     a hash is not valid under the schema of the registry
  * EINTR      a signal came before anything was done
  * EINVAL     a value is out of range, a reserved field or an unknown flag set
@@ -59,7 +62,8 @@
  * ENXIO      this session does not hold (so many) guards on that block
  * EOPNOTSUPP a field or flag that this ABI defines and this module does not do
  * EOVERFLOW  a bounded count would overflow
- * EOWNERDEAD the process that owned this session is gone
+ * EOWNERDEAD this session is over: the process that owned it is gone, or a
+ *            successor has raised the epoch. Bind anew
  * EPERM      only the owner or CAP_SYS_ADMIN may
  * EPROTOTYPE attachments of this type have the other mode at that hash
  * ESHUTDOWN  the manager was destroyed
@@ -108,6 +112,13 @@ enum {
 	KVBM_CMD_DRAIN = 0x2b,
 	KVBM_CMD_HOLDINGS = 0x2c,
 	KVBM_CMD_SET_THRESHOLD = 0x2d,
+	/* what outlives a session */
+	KVBM_CMD_PIN = 0x30,
+	KVBM_CMD_PIN_QUERY = 0x31,
+	KVBM_CMD_QUOTA = 0x32,
+	KVBM_CMD_EPOCH = 0x33,
+	KVBM_CMD_BACKING_SET = 0x34,
+	KVBM_CMD_BACKING_GET = 0x35,
 };
 
 #define KVBM_IOC(cmd)		_IO(KVBM_IOC_TYPE, KVBM_CMD_##cmd)
@@ -147,6 +158,12 @@ enum {
 #define KVBM_DRAIN		KVBM_IOC(DRAIN)
 #define KVBM_HOLDINGS		KVBM_IOC(HOLDINGS)
 #define KVBM_SET_THRESHOLD	KVBM_IOC(SET_THRESHOLD)
+#define KVBM_PIN		KVBM_IOC(PIN)
+#define KVBM_PIN_QUERY		KVBM_IOC(PIN_QUERY)
+#define KVBM_QUOTA		KVBM_IOC(QUOTA)
+#define KVBM_EPOCH		KVBM_IOC(EPOCH)
+#define KVBM_BACKING_SET	KVBM_IOC(BACKING_SET)
+#define KVBM_BACKING_GET	KVBM_IOC(BACKING_GET)
 
 /* Rights, in permission bits of modes and in kvbm_bind.flags. */
 #define KVBM_MODE_READ		4	/* query, match, scan, pin, dump */
@@ -298,10 +315,10 @@ struct kvbm_list {
  * @id: what to destroy
  *
  * A registry can go when it has no manager. A manager can go when no guard on
- * its blocks is held; sessions that are bound to it get ESHUTDOWN from then
+ * its blocks is held and no pin is open; sessions that are bound to it get ESHUTDOWN from then
  * on. With KVBM_DESTROY_FORCE (managers only) held guards do not matter: the
  * name is free at once; the memory, and the room in the registry, with the last
- * session.
+ * session or pin.
  *
  * Rights: owner or CAP_SYS_ADMIN. Errors: EBUSY, ENOENT, EPERM, EINVAL.
  */
@@ -334,7 +351,8 @@ struct kvbm_destroy {
  * @mode: permission bits, of KVBM_MODE_MASK
  * @uid: owner, as for registries
  * @gid: group, as for registries
- * @linger_ms: how long it outlives its last session, or KVBM_LINGER_FOREVER;
+ * @linger_ms: how long it outlives its last session or pin, or
+ *	KVBM_LINGER_FOREVER;
  *	an anonymous manager: 0
  * @numa_node: 0 for no preference, else 1 + node
  * @bind_flags: KVBM_BIND_*: bind the file to the new manager in the same call,
@@ -377,7 +395,7 @@ struct kvbm_manager_create {
 	__aligned_u64 out_id;
 };
 
-#define KVBM_MANAGER_ANONYMOUS		(1U << 0) /* no name, goes with its last session */
+#define KVBM_MANAGER_ANONYMOUS		(1U << 0) /* no name, goes with its last session or pin */
 #define KVBM_MANAGER_RESET_ON_RELEASE	(1U << 1) /* blocks are not cached by default */
 
 /**
@@ -403,7 +421,8 @@ struct kvbm_manager_create {
  * @out_linger_ms: as created
  * @out_numa_node: as created
  * @out_sessions: files bound to it
- * @out_reserved: 0
+ * @out_pins: pins that are open
+ * @out_segments: of its backing; 0: it has none
  * @out_bytes: kernel memory it has allocated
  * @out_created_ns: when it was made, CLOCK_MONOTONIC
  *
@@ -430,7 +449,8 @@ struct kvbm_manager_query {
 	__u32 out_linger_ms;
 	__u32 out_numa_node;
 	__u32 out_sessions;
-	__u32 out_reserved[2];
+	__u32 out_pins;
+	__u32 out_segments;
 	__aligned_u64 out_bytes;
 	__aligned_u64 out_created_ns;
 };
@@ -628,7 +648,8 @@ struct kvbm_stage {
  * @ttl_ms: must be 0
  *
  * Rights: write (registering is trust: whoever may do it can poison a hash).
- * Errors: EBADFD, EFAULT, ENOMEM, ENXIO, EOVERFLOW, ESTALE.
+ * Errors: EBADFD, EBUSY (a write pin is open), EFAULT, ENOMEM, ENXIO, EOVERFLOW,
+ * ESTALE.
  */
 struct kvbm_register {
 	__u32 size;
@@ -665,10 +686,10 @@ struct kvbm_register {
  * @ttl_ms: must be 0
  *
  * What an engine does when blocks are full: stage them, register them, and
- * have the next ones. Lack of blocks for the last part is not an error of the
+ * have the next ones. Lack of blocks, or of quota, for the last part is no error of the
  * first two: look at @out_next.
  *
- * Rights: write. Errors: EBADFD, EDOM, EFAULT, EILSEQ, EINTR (killed), EINVAL,
+ * Rights: write. Errors: EBADFD, EBUSY, EDOM, EFAULT, EILSEQ, EINTR (killed), EINVAL,
  * ENOMEM, ENXIO, EOVERFLOW, ESTALE.
  */
 struct kvbm_stage_register {
@@ -1131,5 +1152,262 @@ struct kvbm_events_dump {
 	__aligned_u64 out_first;
 	__aligned_u64 out_last;
 };
+
+/**
+ * struct kvbm_pin_create - ioctl(KVBM_PIN)
+ * @size: sizeof(struct kvbm_pin_create)
+ * @flags: KVBM_PIN_WRITE, or 0
+ * @count: blocks, 1 to KVBM_MAX_BATCH
+ * @out_failed: on an error about one entry, its index
+ * @tokens: array of @count struct kvbm_token: guards of this session, each on
+ *	another block
+ * @out_fd: a new descriptor, close-on-exec: the pin
+ * @reserved: must be 0
+ *
+ * A pin keeps blocks alive apart from any session, until its last descriptor is
+ * closed, wherever that is. The guards stay the session's. What is pinned is
+ * fixed; KVBM_PIN_QUERY on the pin lists it.
+ *
+ * Without KVBM_PIN_WRITE the blocks are registered, and stay so. With it they
+ * are Mutable: somebody is writing to them. Such a block can be staged, but not
+ * registered (EBUSY), and when its session releases it, or ends, it becomes Reset
+ * only when the pin is closed.
+ *
+ * A pin is charged to the quotas of the session, one for each block.
+ *
+ * Rights: read; with KVBM_PIN_WRITE write. Errors: EACCES, EBADFD, EDQUOT,
+ * EINVAL (a block given twice), EMFILE, ENFILE, ENOMEM, ENXIO, EOVERFLOW, ESTALE.
+ */
+struct kvbm_pin_create {
+	__u32 size;
+	__u32 flags;
+	__u32 count;
+	__u32 out_failed;
+	__aligned_u64 tokens;
+	__s32 out_fd;
+	__u32 reserved;
+};
+
+#define KVBM_PIN_WRITE		(1U << 0)
+
+/**
+ * struct kvbm_pin_query - ioctl(KVBM_PIN_QUERY), on a pin and nothing else
+ * @size: sizeof(struct kvbm_pin_query)
+ * @flags: must be 0
+ * @start: how many blocks to leave out
+ * @count: room in @blocks, 0 to KVBM_MAX_BATCH
+ * @blocks: out, array of @count struct kvbm_held: the blocks in the order in
+ *	which they were given, as they were then
+ * @out_count: blocks written
+ * @out_total: blocks of the pin
+ * @out_manager: id of the manager
+ * @out_flags: KVBM_PIN_WRITE, or 0
+ * @out_alive: 0 when the manager was destroyed, else 1
+ *
+ * Rights: none beyond having the descriptor. Errors: EFAULT, ENOMEM; ENOTTY when
+ * it is no pin.
+ */
+struct kvbm_pin_query {
+	__u32 size;
+	__u32 flags;
+	__u32 start;
+	__u32 count;
+	__aligned_u64 blocks;
+	__u32 out_count;
+	__u32 out_total;
+	__aligned_u64 out_manager;
+	__u32 out_flags;
+	__u32 out_alive;
+};
+
+/**
+ * struct kvbm_quota - ioctl(KVBM_QUOTA)
+ * @size: sizeof(struct kvbm_quota)
+ * @flags: KVBM_QUOTA_SET, or 0 to ask only
+ * @manager: id; 0 for the one the file is bound to
+ * @kind: KVBM_QUOTA_*
+ * @reserved: must be 0
+ * @id: of the user, in the user namespace of the caller, or KVBM_QUOTA_EACH; of
+ *	the group in cgroup v2 (the inode number of its directory); 0 for sessions
+ * @blocks: with KVBM_QUOTA_SET the new limit, or KVBM_QUOTA_NONE; out: the limit
+ * @out_held: blocks that are charged; 0 for KVBM_QUOTA_SESSION, for
+ *	KVBM_QUOTA_EACH, and while the manager has no quota
+ *
+ * Most blocks that each session, a user, or a group with all groups below it, may
+ * hold of a manager: one unit for each block of each session, however many guards
+ * there are on it, and for each block of each pin. Who would exceed it gets
+ * EDQUOT, and nobody else; nothing is taken from who holds more when a limit
+ * is set. Users and groups are those of the process that bound the session, at
+ * that time. A user's own limit comes before that of KVBM_QUOTA_EACH.
+ *
+ * Rights: owner or CAP_SYS_ADMIN for KVBM_QUOTA_SET, and a file opened for
+ * writing; else read. Errors: EACCES, EINVAL, ENOENT, ENOMEM, ENOTCONN, EPERM,
+ * EOPNOTSUPP (no cgroups in this kernel).
+ */
+struct kvbm_quota {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 manager;
+	__u32 kind;
+	__u32 reserved;
+	__aligned_u64 id;
+	__aligned_u64 blocks;
+	__aligned_u64 out_held;
+};
+
+#define KVBM_QUOTA_SET		(1U << 0)
+
+#define KVBM_QUOTA_SESSION	0	/* each session */
+#define KVBM_QUOTA_UID		1	/* one user, or each */
+#define KVBM_QUOTA_CGROUP	2	/* one group of cgroup v2, and those below */
+
+#define KVBM_QUOTA_EACH		0xffffffffffffffffULL
+#define KVBM_QUOTA_NONE		0xffffffffffffffffULL
+
+/**
+ * struct kvbm_epoch - ioctl(KVBM_EPOCH)
+ * @size: sizeof(struct kvbm_epoch)
+ * @flags: KVBM_EPOCH_RAISE, KVBM_EPOCH_FORCE; 0 to ask only
+ * @manager: id; 0 for the one the file is bound to
+ * @out_epoch: of the manager; the first is 1
+ * @out_session: of the file, if it is bound to that manager, else 0
+ *
+ * A session carries the epoch in which it was bound. When KVBM_EPOCH_RAISE
+ * returns, no session of an earlier one changes anything any more: calls that
+ * take write, and write pins, answer EOWNERDEAD, and those that wait for blocks
+ * end with it. They can still look, match and release. The session that the call
+ * is made on moves along; calls of other threads on it may answer EOWNERDEAD
+ * while it lasts.
+ *
+ * With KVBM_EPOCH_FORCE the Mutable and Staged blocks of older sessions go to
+ * nobody: they can be released by nobody, and become Reset when the files are
+ * closed, and not when their owners die. No call can take a mapping away: what
+ * an old process writes to then is nobody else's.
+ *
+ * Rights: owner or CAP_SYS_ADMIN to raise, and a file opened for writing; else
+ * read. Errors: EACCES, EINVAL, ENOENT, ENOTCONN, EOVERFLOW, EPERM, ESHUTDOWN.
+ */
+struct kvbm_epoch {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 manager;
+	__u32 out_epoch;
+	__u32 out_session;
+};
+
+#define KVBM_EPOCH_RAISE	(1U << 0)
+#define KVBM_EPOCH_FORCE	(1U << 1)	/* with RAISE */
+
+/**
+ * struct kvbm_segment - where a part of each block of a manager lives
+ * @fd: in: an open file, for reading and writing; out: a new descriptor, the same
+ *	for all segments of one file, or -1
+ * @kind: KVBM_BACKING_*
+ * @offset: of block 0 in the file
+ * @stride: from one block to the next, at least @bytes
+ * @bytes: of each block in this segment, not 0
+ * @file: out: number of the file; must be 0 in
+ * @reserved: must be 0
+ *
+ * Block i is at @offset + i * @stride.
+ */
+struct kvbm_segment {
+	__s32 fd;
+	__u32 kind;
+	__aligned_u64 offset;
+	__aligned_u64 stride;
+	__aligned_u64 bytes;
+	__u32 file;
+	__u32 reserved;
+};
+
+/* Sealed with F_SEAL_SHRINK, large enough, no write bits for group and others. */
+#define KVBM_BACKING_MEMFD	1
+#define KVBM_BACKING_HUGETLB	2	/* the same, of MFD_HUGETLB */
+#define KVBM_BACKING_FILE	3	/* a regular file, large enough when given */
+#define KVBM_BACKING_DMABUF	4	/* a dma-buf, large enough */
+/* A regular file, block or character device; its size is not looked at. */
+#define KVBM_BACKING_OPAQUE	5
+
+#define KVBM_MAX_SEGMENTS	1024
+
+/**
+ * struct kvbm_backing_set - ioctl(KVBM_BACKING_SET)
+ * @size: sizeof(struct kvbm_backing_set)
+ * @flags: must be 0
+ * @manager: id; 0 for the one the file is bound to
+ * @segments: array of @count struct kvbm_segment
+ * @count: 1 to KVBM_MAX_SEGMENTS
+ * @out_failed: on an error about one segment, its index
+ *
+ * Gives a manager the memory that its blocks live in, once. The module holds the
+ * files as long as the manager exists, never touches the bytes, and hands
+ * descriptors to its sessions (KVBM_BACKING_GET).
+ *
+ * Rights: owner or CAP_SYS_ADMIN, and a file opened for writing. Errors: EACCES
+ * (the file is not open for both, or writable by others), EBADF, EEXIST (the
+ * manager has a backing), EFBIG, EINVAL (a kind of file that is refused, or a
+ * segment that makes no sense), ENOENT, ENOMEM, ENOTCONN, EOPNOTSUPP (no
+ * dma-bufs in this kernel), EOVERFLOW (the segment ends beyond the largest
+ * offset), EPERM (also: not sealed), ESHUTDOWN.
+ */
+struct kvbm_backing_set {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 manager;
+	__aligned_u64 segments;
+	__u32 count;
+	__u32 out_failed;
+};
+
+/**
+ * struct kvbm_backing_get - ioctl(KVBM_BACKING_GET)
+ * @size: sizeof(struct kvbm_backing_get)
+ * @flags: KVBM_BACKING_FDS, or 0
+ * @manager: id; 0 for the one the file is bound to; with KVBM_BACKING_FDS: 0
+ * @segments: out, array of @count struct kvbm_segment
+ * @path: out, optional, @path_size bytes: the path of the file of segment
+ *	@start, cut off to fit, with a NUL at the end; empty when it has none
+ * @start: how many segments to leave out
+ * @count: room in @segments, 0 to KVBM_MAX_SEGMENTS
+ * @path_size: room in @path, 0 to KVBM_PATH_SIZE
+ * @out_count: segments written
+ * @out_total: segments of the manager; 0: it has no backing
+ * @out_files: distinct files
+ * @out_uid: who gave them
+ * @out_pid: the same, as far as the caller can see that process, else 0
+ * @out_set_ns: when, CLOCK_MONOTONIC
+ * @out_path_size: bytes of the whole path, with the NUL
+ * @reserved: must be 0
+ *
+ * With KVBM_BACKING_FDS there are new descriptors, close-on-exec: for a session
+ * with write of the file as it was given, for one with read of the same file
+ * opened anew, O_RDONLY. Of files that cannot be opened anew (dma-bufs, and
+ * KVBM_BACKING_OPAQUE) only sessions with write get one; others get -1.
+ *
+ * Rights: read. Errors: EACCES (also: a security module), EFAULT, EMFILE, ENFILE,
+ * ENOENT, ENOMEM, ENOTCONN, EOWNERDEAD, ESHUTDOWN, and those of open(2).
+ */
+struct kvbm_backing_get {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 manager;
+	__aligned_u64 segments;
+	__aligned_u64 path;
+	__u32 start;
+	__u32 count;
+	__u32 path_size;
+	__u32 out_count;
+	__u32 out_total;
+	__u32 out_files;
+	__u32 out_uid;
+	__u32 out_pid;
+	__aligned_u64 out_set_ns;
+	__u32 out_path_size;
+	__u32 reserved;
+};
+
+#define KVBM_BACKING_FDS	(1U << 0)
+#define KVBM_PATH_SIZE		4096
 
 #endif /* _UAPI_LINUX_KVBM_H */

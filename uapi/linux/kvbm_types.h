@@ -251,7 +251,8 @@ struct kvbm_session_info {
  * @token: the block and the generation of its tenant
  * @state: KVBM_STATE_*
  * @flags: KVBM_SLOT_INFO_*
- * @refs: guards of all sessions, and one per Duplicate of it
+ * @refs: guards of all sessions, entries of all pins, and one per Duplicate of
+ *	it
  * @hash: its hash; zeroes in the states Reset and Mutable
  */
 struct kvbm_slot_info {
@@ -264,6 +265,7 @@ struct kvbm_slot_info {
 
 #define KVBM_SLOT_INFO_RESET_ON_RELEASE	(1U << 0)
 #define KVBM_SLOT_INFO_RESERVED		(1U << 1)	/* withheld */
+#define KVBM_SLOT_INFO_WRITE_PINNED	(1U << 2)	/* a write pin is open */
 
 /**
  * struct kvbm_attachment - what is in front of each attachment that is read

@@ -5,6 +5,8 @@
  *	struct kvbm		a connection: creates, finds, lists, destroys
  *	struct kvbm_session	a connection bound to one manager: takes guards
  *	guards			one C type per state of a block
+ *	struct kvbm_pin		blocks that stay apart from any session
+ *	struct kvbm_map		the bytes of the blocks, in this process
  *
  * A guard is a value of eight bytes in memory of the caller; arrays of guards
  * go to the kernel as they are. A call that makes something else of a guard
@@ -63,6 +65,8 @@ extern "C" {
 
 struct kvbm;
 struct kvbm_session;
+struct kvbm_pin;
+struct kvbm_map;
 
 /* A block that was allocated: to be filled, then staged. */
 struct kvbm_mutable {
@@ -701,6 +705,174 @@ KVBM_DEFINE_SCOPE(immutable)
 	__attribute__((cleanup(kvbm_scope_##state##_end)))		\
 	struct kvbm_scope_##state name = { (session), (n), (guards) }
 #endif
+
+/* Pins. */
+
+/**
+ * kvbm_pin - keep registered blocks, whatever becomes of the session
+ * @session: session, with read
+ * @n: blocks, 1 to KVBM_MAX_BATCH
+ * @guards: of @session, each on another block; they stay the session's
+ * @out: the pin
+ *
+ * The blocks stay until the last descriptor of the pin, kvbm_pin_fd(), is closed;
+ * it can be passed to another process, which needs nothing else of kvbm. In
+ * process there is no descriptor: the pin ends when it is closed.
+ *
+ * Errors: -EINVAL for a block given twice, -EDQUOT, -EMFILE, and others.
+ */
+int kvbm_pin(struct kvbm_session *session, size_t n,
+	     const struct kvbm_immutable *guards, struct kvbm_pin **out);
+
+/**
+ * kvbm_pin_write - keep blocks that somebody is writing to
+ * @session: session, with write
+ * @n: blocks, 1 to KVBM_MAX_BATCH
+ * @guards: of @session, each on another block; they stay the session's
+ * @out: the pin
+ *
+ * For a transfer that goes on when the process that began it has died: until the
+ * pin is closed, the blocks are given to nobody else, and registering them
+ * answers -EBUSY.
+ *
+ * Errors: as kvbm_pin().
+ */
+int kvbm_pin_write(struct kvbm_session *session, size_t n,
+		   const struct kvbm_mutable *guards, struct kvbm_pin **out);
+
+/* As kvbm_session_from_fd(): -EPROTO when @fd is no pin. */
+int kvbm_pin_from_fd(int fd, struct kvbm_pin **out);
+/* The descriptor; -1 in process. */
+int kvbm_pin_fd(const struct kvbm_pin *pin);
+/* NULL is allowed. */
+void kvbm_pin_close(struct kvbm_pin *pin);
+
+/**
+ * struct kvbm_pin_info - what a pin is
+ * @manager: id of its manager
+ * @blocks: how many it keeps
+ * @write: of kvbm_pin_write()
+ * @alive: the manager was not destroyed
+ */
+struct kvbm_pin_info {
+	uint64_t manager;
+	uint32_t blocks;
+	bool write;
+	bool alive;
+};
+
+int kvbm_pin_info(struct kvbm_pin *pin, struct kvbm_pin_info *out);
+/*
+ * Up to @n of its blocks, without the first @start, in the order in which they
+ * were given and as they were then; their number, or -errno.
+ */
+ssize_t kvbm_pin_blocks(struct kvbm_pin *pin, uint32_t start, size_t n,
+			struct kvbm_held *blocks);
+
+/* Quotas, epochs, backing: of the device only; in process -EOPNOTSUPP. */
+
+/**
+ * kvbm_set_quota - limit what a session, a user or a group may hold
+ * @kvbm: connection
+ * @manager: id
+ * @kind: KVBM_QUOTA_*
+ * @id: 0 for KVBM_QUOTA_SESSION, else a uid, KVBM_QUOTA_EACH, or the id of a
+ *	cgroup
+ * @blocks: most blocks, or KVBM_QUOTA_NONE
+ *
+ * Errors: -EPERM unless the caller is the owner, and others.
+ */
+int kvbm_set_quota(struct kvbm *kvbm, uint64_t manager, uint32_t kind, uint64_t id,
+		   uint64_t blocks);
+/* The limit, and what is held; either may be NULL. */
+int kvbm_get_quota(struct kvbm *kvbm, uint64_t manager, uint32_t kind, uint64_t id,
+		   uint64_t *blocks, uint64_t *held);
+
+int kvbm_manager_epoch(struct kvbm *kvbm, uint64_t manager, uint32_t *epoch);
+
+/**
+ * kvbm_raise_epoch - let older sessions change nothing any more
+ * @session: moves along; any other that was begun before answers -EOWNERDEAD
+ *	to whatever takes write
+ * @flags: KVBM_EPOCH_FORCE, so that Mutable and Staged blocks of older sessions
+ *	go to nobody until those are closed; or 0
+ * @epoch: out, may be NULL
+ *
+ * Errors: -EPERM unless the caller is the owner, and others.
+ */
+int kvbm_raise_epoch(struct kvbm_session *session, uint32_t flags, uint32_t *epoch);
+
+/* kvbm_bind() with both rights, then kvbm_raise_epoch(). */
+int kvbm_take_over(struct kvbm *kvbm, uint64_t manager, uint32_t flags,
+		   struct kvbm_session **out);
+
+/**
+ * kvbm_memfd_create - memory for blocks
+ * @name: for people, in /proc
+ * @bytes: its size for ever
+ * @flags: KVBM_MEMFD_HUGETLB, or 0
+ *
+ * As KVBM_BACKING_SET wants it: sealed against other sizes, for the owner only.
+ * The memory is taken when it is first written to.
+ *
+ * Return: a descriptor, close-on-exec, or -errno.
+ */
+int kvbm_memfd_create(const char *name, uint64_t bytes, uint32_t flags);
+/* Of the default huge page size; @bytes must be a multiple of that. */
+#define KVBM_MEMFD_HUGETLB	(1U << 0)
+
+/**
+ * kvbm_set_backing - say where the blocks of a manager live
+ * @session: session of the manager; the caller is its owner
+ * @n: segments, 1 to KVBM_MAX_SEGMENTS
+ * @segments: with @fd, @kind, @offset, @stride and @bytes; the rest is 0
+ *
+ * Once for each manager. The descriptors can be closed afterwards.
+ *
+ * Errors: see struct kvbm_backing_set.
+ */
+int kvbm_set_backing(struct kvbm_session *session, size_t n,
+		     const struct kvbm_segment *segments);
+
+/*
+ * What the backing of a manager is; @query as <linux/kvbm.h> has it, with the
+ * size and the id set by the library.
+ */
+int kvbm_manager_backing(struct kvbm *kvbm, uint64_t manager,
+			 struct kvbm_backing_get *query);
+
+/**
+ * kvbm_map_backing - map the bytes of all blocks
+ * @session: session; with write they are mapped to be written, too
+ * @out: the map
+ *
+ * The mappings are left out of core dumps. Segments that the session gets no
+ * descriptor for are not mapped.
+ *
+ * Errors: -ENOMEDIUM when the manager has no backing; those of mmap(2); and others.
+ */
+int kvbm_map_backing(struct kvbm_session *session, struct kvbm_map **out);
+/* NULL is allowed. */
+void kvbm_unmap(struct kvbm_map *map);
+uint32_t kvbm_map_segments(const struct kvbm_map *map);
+/* Bytes of each block in a segment; 0 if it is not mapped. */
+uint64_t kvbm_map_bytes(const struct kvbm_map *map, uint32_t segment);
+/* The bytes of one block in one segment; NULL if there are none. */
+void *kvbm_map_block(const struct kvbm_map *map, uint32_t segment, uint32_t block);
+
+/* Positional lineage hashes. */
+
+/**
+ * kvbm_plh - pack a positional lineage hash
+ * @current: sequence hash of the block
+ * @parent: sequence hash of the block before; ignored at position 0
+ * @position: index of the block in its sequence
+ * @out: the hash
+ *
+ * Errors: -EOVERFLOW when @position is 2^24 or more.
+ */
+int kvbm_plh(uint64_t current, uint64_t parent, uint32_t position,
+	     struct kvbm_hash *out);
 
 #pragma GCC visibility pop
 
