@@ -73,10 +73,11 @@ refuses() {
 		"$out/program"
 }
 
-# The functions that the headers declare, one a line. What is further right is
-# the body of an inline function.
+# The functions that the headers declare, one a line, but for those of
+# libkvbm-netlink. What is further right is the body of an inline function.
 declared() {
-	cat "$top"/lib/include/kvbm/*.h | $CC -E -P "${include[@]}" -x c - |
+	find "$top"/lib/include/kvbm -name '*.h' ! -name '*_netlink.h' -exec cat {} + |
+		$CC -E -P "${include[@]}" -x c - |
 		grep '^[a-z_]' | grep -v 'static inline' | grep -oE '\bkvbm_[a-z_]+\(' | tr -d '(' |
 		grep -v '^kvbm_scope_' | sort -u
 }
