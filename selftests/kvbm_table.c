@@ -367,7 +367,8 @@ TEST_F(table, count_zero)
 		}
 		/* To list into no room at all is a mistake, and so is half of nothing. */
 		if (call->cmd == KVBM_REGISTRY_LIST || call->cmd == KVBM_MANAGER_LIST ||
-		    call->cmd == KVBM_EVENTS_DUMP || call->cmd == KVBM_PIN || call->cmd == KVBM_BACKING_SET)
+		    call->cmd == KVBM_EVENTS_DUMP || call->cmd == KVBM_PIN ||
+		    call->cmd == KVBM_BACKING_SET)
 			want = -EINVAL;
 		if (arrays)
 			EXPECT_EQ(want, kv(file_of(self, call), call->cmd, &arg))
