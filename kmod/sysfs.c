@@ -205,6 +205,45 @@ static struct attribute *reclaim_attrs[] = {
 	NULL
 };
 
+/* The events of its registry; all managers of a registry have the same. */
+
+struct event_attribute {
+	struct device_attribute attr;
+	size_t offset;
+};
+
+static ssize_t event_show(struct device *dev, struct device_attribute *attr,
+			  char *buf)
+{
+	size_t offset = container_of(attr, struct event_attribute, attr)->offset;
+	struct kvbm_registry *registry = to_manager(dev)->registry->engine;
+	struct kvbm_event_stats stats;
+
+	kvbm_event_stats(kvbm_registry_events(registry), &stats);
+	return sysfs_emit(buf, "%llu\n", *(const u64 *)((const char *)&stats + offset));
+}
+
+#define EVENT_ATTR(file)						\
+static struct event_attribute event_##file##_attr = {			\
+	.attr = __ATTR(file, 0444, event_show, NULL),			\
+	.offset = offsetof(struct kvbm_event_stats, file),		\
+}
+
+EVENT_ATTR(next);
+EVENT_ATTR(dropped);
+EVENT_ATTR(unheard);
+EVENT_ATTR(listeners);
+EVENT_ATTR(ring_bytes);
+
+static struct attribute *event_attrs[] = {
+	&event_next_attr.attr.attr,
+	&event_dropped_attr.attr.attr,
+	&event_unheard_attr.attr.attr,
+	&event_listeners_attr.attr.attr,
+	&event_ring_bytes_attr.attr.attr,
+	NULL
+};
+
 /* Who may read the manager may read its files; 0 leaves a file out. */
 static umode_t file_mode(struct kobject *kobj, struct attribute *attr, int n)
 {
@@ -227,6 +266,7 @@ GROUP(counter, "counters");
 GROUP(gauge, "gauges");
 GROUP(state, "states");
 GROUP(reclaim, "reclaim");
+GROUP(event, "events");
 
 static const struct attribute_group *manager_groups[] = {
 	&config_group,
@@ -234,6 +274,7 @@ static const struct attribute_group *manager_groups[] = {
 	&gauge_group,
 	&state_group,
 	&reclaim_group,
+	&event_group,
 	NULL
 };
 

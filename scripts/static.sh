@@ -178,6 +178,7 @@ sysfs_abi() {
 	perl "$KSRC/scripts/get_abi.pl" --dir "$doc" validate || return 1
 	diff <(sed -n 's/^CONFIG_ATTR(\([a-z_]*\),.*/\1/p
 		       s/^OWN_NAME(\([a-z_]*\)).*/\1/p
+		       s/^EVENT_ATTR(\([a-z_]*\)).*/\1/p
 		       s/^COUNTER([a-z_]*, \([a-z_]*\),.*/\1/p' kmod/sysfs.c | sort) \
 	     <(sed -n 's/^What:.*>\/\(.*\/\)\?\([a-z_]*\)$/\2/p' "$doc/sysfs-class-kvbm" |
 	       sort)

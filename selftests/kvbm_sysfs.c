@@ -103,6 +103,26 @@ static const struct {
 
 #define NR_FILES	(sizeof(files) / sizeof(*files))
 
+/* The events of the registry are what a query of it tells. */
+TEST_F(sysfs, events)
+{
+	struct kvbm_registry_query q = { .size = sizeof(q), .id = self->w.registry };
+	struct kvbm_events_open open = { .size = sizeof(open), .registry = self->w.registry };
+	struct kvbm_token t[3];
+
+	ASSERT_EQ(0, kv(self->w.fd, KVBM_EVENTS_OPEN, &open));
+	ASSERT_EQ(0, kv_fill(self->w.session, 1, 3, t));
+	ASSERT_EQ(0, kv(self->w.fd, KVBM_REGISTRY_QUERY, &q));
+	EXPECT_LT(3, q.out_events.next);
+	EXPECT_EQ((long long)q.out_events.next, number(self->dir, "events/next"));
+	EXPECT_EQ((long long)q.out_events.dropped, number(self->dir, "events/dropped"));
+	EXPECT_EQ((long long)q.out_events.unheard, number(self->dir, "events/unheard"));
+	EXPECT_EQ(1, number(self->dir, "events/listeners"));
+	EXPECT_EQ((long long)q.out_events.ring_bytes, number(self->dir, "events/ring_bytes"));
+	close(open.out_fd);
+	EXPECT_EQ(0, number(self->dir, "events/listeners"));
+}
+
 /* Every counter of the statistics call, in a busy life, and not one file more. */
 TEST_F(sysfs, values)
 {
@@ -191,7 +211,7 @@ TEST_F(sysfs, configuration)
 static int wrong_files(const char *dir, mode_t mode, uid_t uid, gid_t gid, int *seen)
 {
 	static const char *const subs[] = {
-		".", "counters", "gauges", "states", "reclaim",
+		".", "counters", "gauges", "states", "reclaim", "events",
 	};
 	int wrong = 0;
 	size_t i;
@@ -247,7 +267,7 @@ TEST_F(sysfs, rights)
 		seen = 0;
 		EXPECT_EQ(0, wrong_files(dir, modes[i].file, UID_OWNER, GID_TEAM, &seen))
 			TH_LOG("mode %04o", modes[i].manager);
-		EXPECT_EQ((int)NR_FILES + 13, seen);
+		EXPECT_EQ((int)NR_FILES + 13 + 5, seen);
 		pid = fork();
 		if (!pid) {
 			if (setgid(1) || setuid(UID_OWNER + 1))

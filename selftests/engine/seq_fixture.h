@@ -23,10 +23,10 @@ static inline void close_manager(struct kvbm_test_manager *m)
 	EXPECT_EQ(kvbm_test_manager_close(m), 0);
 }
 
-/* Tokens 1000, 1001, ... */
+/* Tokens 1000, 1001, ...; each thread has its own. */
 static inline const uint32_t *prompt(void)
 {
-	static uint32_t tokens[4096];
+	static __thread uint32_t tokens[4096];
 
 	if (!tokens[0])
 		kvbm_test_tokens(1000, ARRAY_SIZE(tokens), tokens);

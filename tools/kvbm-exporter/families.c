@@ -291,6 +291,39 @@ static void write_registries(struct text *text, const struct view *view)
 	}
 }
 
+static void write_events(struct text *text, const struct view *view)
+{
+	static const struct {
+		const char *name;
+		const char *type;
+		size_t offset;
+		const char *help;
+	} f[] = {
+		{ "kvbm_registry_events_total", "counter",
+		  offsetof(struct kvbm_event_stats, next),
+		  "Events of a registry so far: the number that its next one gets." },
+		{ "kvbm_registry_events_dropped_total", "counter",
+		  offsetof(struct kvbm_event_stats, dropped),
+		  "Events that a listener was too slow for, once for each listener." },
+		{ "kvbm_registry_event_listeners", "gauge",
+		  offsetof(struct kvbm_event_stats, listeners),
+		  "Who listens to the events of a registry." },
+	};
+	size_t what, i;
+
+	for (what = 0; what < sizeof(f) / sizeof(*f); what++) {
+		text_family(text, f[what].name, f[what].type, f[what].help);
+		for (i = 0; i < view->nr_registries; i++) {
+			const struct kvbm_registry_query *r = &view->registries[i];
+			const void *at = (const char *)&r->out_events + f[what].offset;
+
+			text_begin(text, f[what].name);
+			text_label(text, "registry", r->name);
+			text_integer(text, *(const __u64 *)at);
+		}
+	}
+}
+
 static void write_module(struct text *text, const struct view *view)
 {
 	char version[32];
@@ -323,7 +356,9 @@ void write_families(struct text *text, const struct view *view, bool sessions)
 		if (sessions)
 			write_sessions(text, view);
 	}
-	if (view->nr_registries)
+	if (view->nr_registries) {
 		write_registries(text, view);
+		write_events(text, view);
+	}
 	write_module(text, view);
 }
