@@ -36,7 +36,7 @@ _kvbmctl() {
 	create)
 		case $object in
 		'') choices='registry manager' ;;
-		registry) options+=' --capacity= --mode= --schema=plh --schema=opaque' ;;
+		registry) options+=' --capacity= --mode= --schema=plh --schema=opaque --sketch=' ;;
 		manager)
 			options+=' --blocks= --block-size= --mode= --policy= --reset-on-release
 				--dup=allow --dup=reject

@@ -22,6 +22,7 @@ enum {
 	OPT_POLICY,
 	OPT_DUP,
 	OPT_RESET,
+	OPT_SKETCH,
 };
 
 /* Of the number that was made. */
@@ -80,6 +81,8 @@ static const struct argp_option registry_options[] = {
 	  "4: read, see what is where; 2: write, create managers in it", 0 },
 	{ "schema", OPT_SCHEMA, "plh|opaque", 0,
 	  "positional lineage hashes (default) or any", 0 },
+	{ "sketch", OPT_SKETCH, "N", 0,
+	  "count how often N hashes are used, for the policy multi-lru; " PARSE_SUFFIXES, 0 },
 	{ 0 }
 };
 
@@ -99,6 +102,10 @@ static error_t parse_registry(int key, char *arg, struct argp_state *state)
 		return 0;
 	case OPT_SCHEMA:
 		create->attr.schema = need_word(state, "schema", arg, schemas);
+		return 0;
+	case OPT_SKETCH:
+		create->attr.sketch_capacity = need_count(state, "sketch", arg,
+							  KVBM_MAX_BLOCKS);
 		return 0;
 	default:
 		return ctl_parse_target(key, arg, state);

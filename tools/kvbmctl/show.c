@@ -28,6 +28,7 @@ static json_t *registry_json(const struct kvbm_registry_query *r)
 	set_number(json, "capacity", r->out_capacity);
 	set_number(json, "blocks", r->out_blocks);
 	set_number(json, "entries", r->out_entries);
+	set_number(json, "sketch_capacity", r->out_sketch_capacity);
 	set_number(json, "managers", r->out_managers);
 	rights_json(json, r->out_uid, r->out_gid, r->out_mode);
 	return json;
@@ -52,6 +53,9 @@ static void print_registry(const struct kvbm_registry_query *r)
 		   (unsigned long long)r->out_blocks,
 		   (unsigned long long)r->out_capacity);
 	table_pair(t, "hashes", "%llu", (unsigned long long)r->out_entries);
+	if (r->out_sketch_capacity)
+		table_pair(t, "sketch", "for %llu hashes",
+			   (unsigned long long)r->out_sketch_capacity);
 	add_rights(t, r->out_uid, r->out_gid, r->out_mode);
 	table_print(t);
 	table_free(t);
