@@ -29,6 +29,8 @@
 static_assert(RECORD_BYTES >= KVBM_EVENT_MAX_SIZE);
 /* All that a message has beside its records. */
 #define OTHER_BYTES	512
+/* Jiffies from an event to its message: what comes meanwhile goes along. */
+#define SEND_DELAY	1
 /* Messages that a worker sends before others get their turn. */
 #define SEND_BATCH	64
 /* Sockets that listen, once for each registry. */
@@ -49,7 +51,7 @@ struct kvbm_feed {
 	struct list_head in_feeds;
 	struct list_head subscribers;
 	struct kvbm_registry_object *registry;
-	struct work_struct work;
+	struct delayed_work work;
 	struct kvbm_event_reader reader;
 	u64 unsent;
 	u64 sent;
@@ -129,7 +131,8 @@ static int send_records(struct kvbm_feed *feed, u32 bytes)
 
 static void feed_work(struct work_struct *work)
 {
-	struct kvbm_feed *feed = container_of(work, struct kvbm_feed, work);
+	struct kvbm_feed *feed = container_of(to_delayed_work(work),
+					      struct kvbm_feed, work);
 	struct kvbm_event_ring *ring = kvbm_registry_events(feed->registry->engine);
 	int i, bytes;
 
@@ -145,7 +148,7 @@ static void feed_work(struct work_struct *work)
 		WRITE_ONCE(feed->sent, feed->reader.sequence);
 		cond_resched();
 	}
-	queue_work(feed_wq, &feed->work);
+	queue_delayed_work(feed_wq, &feed->work, 0);
 }
 
 /**
@@ -160,8 +163,9 @@ void kvbm_genl_notify(struct kvbm_registry_object *registry)
 
 	rcu_read_lock();
 	feed = rcu_dereference(registry->feed);
+	/* A moment later, so that a message has more than one record. */
 	if (feed)
-		queue_work(feed_wq, &feed->work);
+		queue_delayed_work(feed_wq, &feed->work, SEND_DELAY);
 	rcu_read_unlock();
 }
 
@@ -175,7 +179,7 @@ static struct kvbm_feed *feed_begin(struct kvbm_registry_object *registry)
 	if (!feed)
 		return ERR_PTR(-ENOMEM);
 	INIT_LIST_HEAD(&feed->subscribers);
-	INIT_WORK(&feed->work, feed_work);
+	INIT_DELAYED_WORK(&feed->work, feed_work);
 	feed->registry = registry;
 	err = kvbm_events_listen(registry, &feed->reader);
 	if (err) {
@@ -195,7 +199,7 @@ static void feed_end(struct kvbm_feed *feed)
 	RCU_INIT_POINTER(feed->registry->feed, NULL);
 	/* Nobody queues it any more; it queues itself no longer, either. */
 	synchronize_rcu();
-	cancel_work_sync(&feed->work);
+	cancel_delayed_work_sync(&feed->work);
 	kvbm_events_unlisten(feed->registry);
 	kvbm_registry_put(feed->registry);
 	kfree(feed);
@@ -210,8 +214,8 @@ static void feed_flush(struct kvbm_registry_object *registry, u64 last)
 	feed = rcu_dereference_protected(registry->feed,
 					 lockdep_is_held(&feeds_lock));
 	while (feed && READ_ONCE(feed->sent) <= last) {
-		queue_work(feed_wq, &feed->work);
-		flush_work(&feed->work);
+		mod_delayed_work(feed_wq, &feed->work, 0);
+		flush_delayed_work(&feed->work);
 	}
 	mutex_unlock(&feeds_lock);
 }

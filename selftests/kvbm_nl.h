@@ -34,7 +34,8 @@ static inline int nl_open(int rcvbuf)
 	if (fd < 0 || bind(fd, (void *)&address, sizeof(address)))
 		return -errno;
 	if (rcvbuf)
-		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &rcvbuf, sizeof(rcvbuf));
+		/* Beyond net.core.rmem_max, too. */
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &rcvbuf, sizeof(rcvbuf));
 	return fd;
 }
 
