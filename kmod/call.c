@@ -19,16 +19,8 @@ int kvbm_call_put(const struct kvbm_call *call)
 	return copy_to_user(call->uarg, call->arg, size) ? -EFAULT : 0;
 }
 
-/**
- * kvbm_call_get - copy the structure of a call in
- * @call: the call; @usize and @arg are filled in
- *
- * It is also seen to that the structure can be written back.
- *
- * Context: may sleep and fault.
- * Return: 0, -EFAULT, -EINVAL (too short), -E2BIG (an unknown tail).
- */
-int kvbm_call_get(struct kvbm_call *call)
+/* Copy the structure in, and see that it can be written back. */
+static int copy_in(struct kvbm_call *call)
 {
 	u32 __user *usize = call->uarg;
 	int err;
@@ -47,4 +39,29 @@ int kvbm_call_get(struct kvbm_call *call)
 	call->arg->size = call->usize;
 	return kvbm_array_probe((uintptr_t)call->uarg, 1,
 				min(call->usize, call->abi->size));
+}
+
+/**
+ * kvbm_call_begin - find an ioctl, copy its structure in and check it
+ * @call: filled in
+ * @cmd: number of the ioctl
+ * @uarg: address of its structure in user memory
+ * @buf: for our copy of that
+ *
+ * Context: may sleep and fault.
+ * Return: 0, -ENOTTY (no such ioctl), -EFAULT, -EINVAL (too short, or a value),
+ * -E2BIG (an unknown tail), -EOPNOTSUPP.
+ */
+int kvbm_call_begin(struct kvbm_call *call, unsigned int cmd, unsigned long uarg,
+		    union kvbm_abi_arg *buf)
+{
+	int err;
+
+	call->abi = kvbm_abi_find(cmd);
+	if (!call->abi)
+		return -ENOTTY;
+	call->uarg = (void __user *)uarg;
+	call->arg = buf;
+	err = copy_in(call);
+	return err ?: kvbm_abi_check(call->abi, buf);
 }

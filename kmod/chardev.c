@@ -77,21 +77,12 @@ static int check_session(struct kvbm_file *file, u32 needs)
 
 static long kvbm_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
 {
-	union kvbm_abi_arg buf;
-	struct kvbm_call call = {
-		.abi = kvbm_abi_find(cmd),
-		.uarg = (void __user *)arg,
-		.arg = &buf,
-	};
 	struct kvbm_file *file = filp->private_data;
+	union kvbm_abi_arg buf;
+	struct kvbm_call call;
 	int err;
 
-	if (!call.abi)
-		return -ENOTTY;
-	err = kvbm_call_get(&call);
-	if (err)
-		return err;
-	err = kvbm_abi_check(call.abi, &buf);
+	err = kvbm_call_begin(&call, cmd, arg, &buf);
 	if (err)
 		return err;
 	err = check_session(file, call.abi->flags);

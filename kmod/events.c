@@ -331,19 +331,12 @@ static long event_file_ioctl(struct file *filp, unsigned int cmd, unsigned long 
 {
 	struct kvbm_event_file *f = filp->private_data;
 	union kvbm_abi_arg buf;
-	struct kvbm_call call = {
-		.abi = kvbm_abi_find(cmd),
-		.uarg = (void __user *)arg,
-		.arg = &buf,
-	};
+	struct kvbm_call call;
 	int err;
 
 	if (cmd != KVBM_EVENTS_DUMP)
 		return -ENOTTY;
-	err = kvbm_call_get(&call);
-	if (err)
-		return err;
-	err = kvbm_abi_check(call.abi, &buf);
+	err = kvbm_call_begin(&call, cmd, arg, &buf);
 	return err ?: events_dump(f->registry, &call);
 }
 

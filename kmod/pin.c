@@ -49,18 +49,12 @@ static int pin_query(const struct kvbm_pin *pin, struct kvbm_call *call)
 static long pin_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
 {
 	union kvbm_abi_arg buf;
-	struct kvbm_call call = {
-		.abi = kvbm_abi_find(cmd),
-		.uarg = (void __user *)arg,
-		.arg = &buf,
-	};
+	struct kvbm_call call;
 	int err;
 
 	if (cmd != KVBM_PIN_QUERY)
 		return -ENOTTY;
-	err = kvbm_call_get(&call);
-	if (!err)
-		err = kvbm_abi_check(call.abi, &buf);
+	err = kvbm_call_begin(&call, cmd, arg, &buf);
 	return err ?: pin_query(filp->private_data, &call);
 }
 

@@ -234,7 +234,8 @@ struct kvbm_call {
 };
 
 /* call.c */
-int kvbm_call_get(struct kvbm_call *call);
+int kvbm_call_begin(struct kvbm_call *call, unsigned int cmd, unsigned long uarg,
+		    union kvbm_abi_arg *buf);
 int kvbm_call_put(const struct kvbm_call *call);
 
 /* chardev.c */
