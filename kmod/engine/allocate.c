@@ -319,7 +319,7 @@ static int acquire_large(struct kvbm_holder *h, const struct kvbm_hash *hashes,
 	int err;
 
 	err = kvbm_holder_match_locked(h, hashes, nr_hashes, KVBM_LOOKUP_PREFIX,
-				       rest->tokens, &n);
+				       rest->tokens, &n, false);
 	if (err)
 		return err;
 	rest->count -= n;

@@ -43,7 +43,8 @@ int kvbm_holder_allocate_locked(struct kvbm_holder *h, struct kvbm_allocation *a
 int kvbm_holder_match_locked(struct kvbm_holder *h,
 			     const struct kvbm_hash *hashes, u32 count,
 			     enum kvbm_match_mode mode,
-			     struct kvbm_token *tokens, u32 *matched);
+			     struct kvbm_token *tokens, u32 *matched,
+			     bool counted);
 void kvbm_store_count_match(struct kvbm_store *s, u32 requested, u32 returned);
 
 /* release.c */

@@ -117,6 +117,26 @@ static void undo(struct kvbm_holder *h, const struct kvbm_token *tokens, u32 cou
 						   &ignored);
 }
 
+/* The counters of a match; apart, for a call that may still fail. */
+void kvbm_store_count_match(struct kvbm_store *s, u32 requested, u32 returned)
+{
+	lockdep_assert_held(&s->lock);
+	s->counters.match_hashes_requested += requested;
+	s->counters.match_blocks_returned += returned;
+}
+
+static void count_look_up(struct kvbm_store *s, enum kvbm_match_mode mode,
+			  u32 requested, u32 returned)
+{
+	lockdep_assert_held(&s->lock);
+	if (is_scan(mode)) {
+		s->counters.scan_hashes_requested += requested;
+		s->counters.scan_blocks_returned += returned;
+	} else {
+		kvbm_store_count_match(s, requested, returned);
+	}
+}
+
 /**
  * kvbm_holder_match_locked - take guards by hash
  * @h: the holder, locked, with room for @count
@@ -125,6 +145,8 @@ static void undo(struct kvbm_holder *h, const struct kvbm_token *tokens, u32 cou
  * @mode: what to do with misses
  * @tokens: out, room for @count; for a prefix only @matched of them
  * @matched: out, guards taken
+ * @counted: move the counters, under the last hold; not for a call that may
+ *	still fail
  *
  * Blocks of an earlier chunk are held while the next one is looked up, so a
  * prefix is one that was present as a whole.
@@ -135,10 +157,11 @@ static void undo(struct kvbm_holder *h, const struct kvbm_token *tokens, u32 cou
 int kvbm_holder_match_locked(struct kvbm_holder *h,
 			     const struct kvbm_hash *hashes, u32 count,
 			     enum kvbm_match_mode mode,
-			     struct kvbm_token *tokens, u32 *matched)
+			     struct kvbm_token *tokens, u32 *matched,
+			     bool counted)
 {
 	struct kvbm_store *s = h->store;
-	bool prefix = mode == KVBM_LOOKUP_PREFIX, go_on = true;
+	bool prefix = mode == KVBM_LOOKUP_PREFIX, more;
 	struct pipeline p;
 	u32 i = 0;
 	int err;
@@ -156,23 +179,18 @@ int kvbm_holder_match_locked(struct kvbm_holder *h,
 			spin_unlock(&s->lock);
 			return -ESHUTDOWN;
 		}
-		go_on = look_up_chunk(h, &p, mode, tokens + i, matched);
+		more = look_up_chunk(h, &p, mode, tokens + i, matched);
+		i += p.count;
 		err = kvbm_quota_charge_new(h);
+		more = more && !err && i < count;
+		if (counted && !more && !err)
+			count_look_up(s, mode, count, *matched);
 		spin_unlock(&s->lock);
 		kvbm_relax();
-		i += p.count;
-	} while (!err && i < count && go_on);
+	} while (more);
 	if (err)
 		undo(h, tokens, prefix ? *matched : i);
 	return err;
-}
-
-/* The counters of a match; apart, for a call that may still fail. */
-void kvbm_store_count_match(struct kvbm_store *s, u32 requested, u32 returned)
-{
-	lockdep_assert_held(&s->lock);
-	s->counters.match_hashes_requested += requested;
-	s->counters.match_blocks_returned += returned;
 }
 
 /**
@@ -224,7 +242,6 @@ int kvbm_holder_match(struct kvbm_holder *holder, const struct kvbm_hash *hashes
 		      u32 count, enum kvbm_match_mode mode,
 		      struct kvbm_token *tokens, u32 *matched)
 {
-	struct kvbm_store *s = holder->store;
 	int err;
 
 	err = kvbm_holder_lock(holder);
@@ -233,19 +250,12 @@ int kvbm_holder_match(struct kvbm_holder *holder, const struct kvbm_hash *hashes
 	err = kvbm_holder_reserve(holder, count);
 	if (err)
 		goto unlock;
-	err = kvbm_holder_match_locked(holder, hashes, count, mode, tokens, matched);
+	err = kvbm_holder_match_locked(holder, hashes, count, mode, tokens, matched,
+				       true);
 	if (err)
 		goto unlock;
-	spin_lock(&s->lock);
-	if (is_scan(mode)) {
-		s->counters.scan_hashes_requested += count;
-		s->counters.scan_blocks_returned += *matched;
-	} else {
-		kvbm_store_count_match(s, count, *matched);
-	}
-	spin_unlock(&s->lock);
 	/* The guards keep what was found where it is. */
-	kvbm_store_touch(s, hashes, tokens,
+	kvbm_store_touch(holder->store, hashes, tokens,
 			 mode == KVBM_LOOKUP_PREFIX ? *matched : count, mode);
 unlock:
 	mutex_unlock(&holder->lock);
