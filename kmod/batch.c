@@ -120,6 +120,19 @@ static int allocation_put(struct kvbm_file *file, const struct out_allocation *o
 	return err;
 }
 
+/* All of the allocation's results; guards that nobody can hear of go back. */
+static int allocation_report(struct kvbm_file *file, const struct kvbm_call *call,
+			     const struct out_allocation *out)
+{
+	int err = allocation_put(file, out, out->count);
+
+	if (!err)
+		err = kvbm_call_put(call);
+	if (err)
+		forget(file, out->a.tokens, out->count);
+	return err;
+}
+
 /**
  * kvbm_batch_allocate - ioctl(KVBM_ALLOCATE)
  * @file: session
@@ -156,11 +169,7 @@ int kvbm_batch_allocate(struct kvbm_file *file, struct kvbm_call *call)
 	if (err)
 		goto free;
 	arg->out_evicted = out.a.nr_evicted;
-	err = allocation_put(file, &out, out.count);
-	if (!err)
-		err = kvbm_call_put(call);
-	if (err)
-		forget(file, out.a.tokens, out.count);
+	err = allocation_report(file, call, &out);
 free:
 	kvbm_arrays_free(&m);
 	return err;
@@ -209,11 +218,7 @@ int kvbm_batch_acquire(struct kvbm_file *file, struct kvbm_call *call)
 		goto free;
 	arg->out_allocated = out.count - arg->out_matched;
 	arg->out_evicted = out.a.nr_evicted;
-	err = allocation_put(file, &out, out.count);
-	if (!err)
-		err = kvbm_call_put(call);
-	if (err)
-		forget(file, out.a.tokens, out.count);
+	err = allocation_report(file, call, &out);
 free:
 	kvbm_arrays_free(&m);
 	return err;
