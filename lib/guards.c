@@ -23,12 +23,9 @@ int kvbm_stage_content(struct kvbm_session *session, size_t n,
 	/* The ABI has no output array that it could refuse. */
 	if (n && !out)
 		return -EFAULT;
-	err = kvbm_conn_call(session->conn, KVBM_STAGE, &a);
-	if (err) {
-		kvbm_set_failed_index(a.out_failed);
-		kvbm_guards_discard(out, n, err);
+	err = kvbm_guards_call(session, KVBM_STAGE, &a, &a.out_failed, out, n);
+	if (err)
 		return err;
-	}
 	kvbm_guards_rename(out, in, n);
 	return 0;
 }
@@ -59,12 +56,9 @@ int kvbm_unstage(struct kvbm_session *session, size_t n, struct kvbm_complete *i
 		return -EINVAL;
 	if (n && !out)
 		return -EFAULT;
-	err = kvbm_conn_call(session->conn, KVBM_UNSTAGE, &a);
-	if (err) {
-		kvbm_set_failed_index(a.out_failed);
-		kvbm_guards_discard(out, n, err);
+	err = kvbm_guards_call(session, KVBM_UNSTAGE, &a, &a.out_failed, out, n);
+	if (err)
 		return err;
-	}
 	kvbm_guards_rename(out, in, n);
 	return 0;
 }
@@ -83,12 +77,9 @@ int kvbm_register(struct kvbm_session *session, size_t n, struct kvbm_complete *
 
 	if (n > KVBM_MAX_BATCH)
 		return -EINVAL;
-	err = kvbm_conn_call(session->conn, KVBM_REGISTER, &a);
-	if (err) {
-		kvbm_set_failed_index(a.out_failed);
-		kvbm_guards_discard(out, n, err);
+	err = kvbm_guards_call(session, KVBM_REGISTER, &a, &a.out_failed, out, n);
+	if (err)
 		return err;
-	}
 	kvbm_guards_empty(in, n);
 	return 0;
 }
@@ -122,10 +113,8 @@ int kvbm_stage_register_content(struct kvbm_session *session, size_t n,
 	a.next_tokens = kvbm_ptr(next->out);
 	a.evicted = kvbm_ptr(next->evicted);
 	a.evicted_aux = kvbm_ptr(next->evicted_aux);
-	err = kvbm_conn_call(session->conn, KVBM_STAGE_REGISTER, &a);
+	err = kvbm_guards_call(session, KVBM_STAGE_REGISTER, &a, &a.out_failed, out, n);
 	if (err) {
-		kvbm_set_failed_index(a.out_failed);
-		kvbm_guards_discard(out, n, err);
 		kvbm_guards_discard(next->out, next->count, err);
 		return err;
 	}

@@ -38,6 +38,23 @@ static inline void kvbm_guards_discard(void *guards, size_t n, int err)
 		kvbm_guards_empty(guards, n);
 }
 
+/*
+ * A call about guards, which may fail for one of them: @failed is where the
+ * structure tells which. After an error there is nothing in @out.
+ */
+static inline int kvbm_guards_call(struct kvbm_session *session, uint32_t cmd,
+				   void *arg, const uint32_t *failed, void *out,
+				   size_t n)
+{
+	int err = kvbm_conn_call(session->conn, cmd, arg);
+
+	if (err) {
+		kvbm_set_failed_index(*failed);
+		kvbm_guards_discard(out, n, err);
+	}
+	return err;
+}
+
 /* The tokens stay as they are; only what we call them changes. */
 static inline void kvbm_guards_rename(void *to, void *from, size_t n)
 {

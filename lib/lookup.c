@@ -78,12 +78,9 @@ int kvbm_clone(struct kvbm_session *session, size_t n,
 	/* The ABI has no output array that it could refuse. */
 	if (n && !out)
 		return -EFAULT;
-	err = kvbm_conn_call(session->conn, KVBM_CLONE, &a);
-	if (err) {
-		kvbm_set_failed_index(a.out_failed);
-		kvbm_guards_discard(out, n, err);
+	err = kvbm_guards_call(session, KVBM_CLONE, &a, &a.out_failed, out, n);
+	if (err)
 		return err;
-	}
 	/* A token names each of the guards on its block. */
 	if (n)
 		memcpy(out, in, n * sizeof(*out));
