@@ -8,7 +8,6 @@
 #include <linux/slab.h>
 
 #include "private.h"
-#include "uarray.h"
 
 /*
  * Managers by id; under kvbm_objects_lock. A place is reserved, and finds
@@ -33,7 +32,14 @@ static bool is_visible(const struct kvbm_manager *m)
 	       ns_capable_noaudit(&init_user_ns, CAP_SYS_ADMIN);
 }
 
-static struct kvbm_manager *find_visible(u64 id)
+/**
+ * kvbm_manager_find - a manager that the caller may know of
+ * @id: of the manager
+ *
+ * Context: under kvbm_objects_lock.
+ * Return: the manager, not referenced, or NULL.
+ */
+struct kvbm_manager *kvbm_manager_find(u64 id)
 {
 	struct kvbm_manager *m = find(id);
 
@@ -469,7 +475,7 @@ int kvbm_manager_query(struct kvbm_file *file, struct kvbm_call *call)
 
 	mutex_lock(&kvbm_objects_lock);
 	if (a->id) {
-		m = find_visible(a->id);
+		m = kvbm_manager_find(a->id);
 	} else if (a->registry) {
 		r = kvbm_registry_find(a->registry, NULL);
 		m = r ? find_named(r, a->name) : NULL;
@@ -527,7 +533,7 @@ int kvbm_manager_destroy(struct kvbm_file *file, struct kvbm_call *call)
 	int err;
 
 	mutex_lock(&kvbm_objects_lock);
-	m = find_visible(a->id);
+	m = kvbm_manager_find(a->id);
 	if (!m)
 		err = -ENOENT;
 	else if (!kvbm_is_owner(&m->ident))
@@ -560,7 +566,7 @@ int kvbm_manager_get_readable(struct kvbm_file *file, u64 id,
 
 	if (id) {
 		mutex_lock(&kvbm_objects_lock);
-		m = find_visible(id);
+		m = kvbm_manager_find(id);
 		if (m)
 			kref_get(&m->ref);
 		mutex_unlock(&kvbm_objects_lock);
@@ -602,7 +608,7 @@ int kvbm_manager_get(struct kvbm_file *file, u64 id, bool own,
 	if (!file->may_write)
 		return -EACCES;
 	mutex_lock(&kvbm_objects_lock);
-	m = id ? find_visible(id) : kvbm_file_manager(file);
+	m = id ? kvbm_manager_find(id) : kvbm_file_manager(file);
 	if (m)
 		kref_get(&m->ref);
 	mutex_unlock(&kvbm_objects_lock);
@@ -614,214 +620,6 @@ int kvbm_manager_get(struct kvbm_file *file, u64 id, bool own,
 	}
 	*out = m;
 	return 0;
-}
-
-/**
- * kvbm_manager_stats - ioctl(KVBM_MANAGER_STATS)
- * @file: any
- * @call: the call
- *
- * Context: may sleep.
- * Return: 0, -ENOENT, -ENOTCONN, -EACCES, -EFAULT.
- */
-int kvbm_manager_stats(struct kvbm_file *file, struct kvbm_call *call)
-{
-	struct kvbm_manager_stats *a = &call->arg->manager_stats;
-	struct kvbm_manager *m;
-	int err;
-
-	err = kvbm_manager_get_readable(file, a->id, &m);
-	if (err)
-		return err;
-	kvbm_store_counters(m->store, &a->out);
-	kvbm_manager_put(m);
-	return kvbm_call_put(call);
-}
-
-/**
- * kvbm_manager_check - ioctl(KVBM_MANAGER_CHECK)
- * @file: any
- * @call: the call
- *
- * Context: may sleep.
- * Return: 0, -ENOENT, -ENOTCONN, -EACCES, -EINTR, -EFAULT.
- */
-int kvbm_manager_check(struct kvbm_file *file, struct kvbm_call *call)
-{
-	struct kvbm_manager_check *a = &call->arg->manager_check;
-	struct kvbm_manager *m;
-	int err;
-
-	err = kvbm_manager_get_readable(file, a->id, &m);
-	if (err)
-		return err;
-	err = kvbm_store_check(m->store, &a->out);
-	kvbm_manager_put(m);
-	return err ?: kvbm_call_put(call);
-}
-
-/**
- * kvbm_manager_dump - ioctl(KVBM_MANAGER_DUMP)
- * @file: any
- * @call: the call
- *
- * Context: may sleep.
- * Return: 0 or -errno, see <linux/kvbm.h>.
- */
-int kvbm_manager_dump(struct kvbm_file *file, struct kvbm_call *call)
-{
-	struct kvbm_manager_dump *a = &call->arg->manager_dump;
-	struct kvbm_slot_info *slots;
-	struct kvbm_arrays arrays;
-	struct kvbm_manager *m;
-	int err;
-
-	err = kvbm_manager_get_readable(file, a->id, &m);
-	if (err)
-		return err;
-	err = kvbm_arrays_init(&arrays, a->count * sizeof(*slots));
-	if (err)
-		goto put_manager;
-	slots = kvbm_array_new(&arrays, a->count, sizeof(*slots));
-	a->out_count = kvbm_store_dump(m->store, a->start, a->count, slots);
-	err = kvbm_array_out(a->slots, slots, a->out_count, sizeof(*slots));
-	if (!err)
-		err = kvbm_call_put(call);
-	kvbm_arrays_free(&arrays);
-put_manager:
-	kvbm_manager_put(m);
-	return err;
-}
-
-/**
- * kvbm_file_registry - the registry that a call is about
- * @file: any
- * @id: the registry; 0 for that of the manager the file is bound to
- * @mode: KVBM_MODE_* that the caller must have on it
- * @out: the registry, referenced
- * @live: out, which stores of it belong to managers that were not ended
- *
- * Context: may sleep.
- * Return: 0, -ENOENT, -ENOTCONN, -EACCES.
- */
-int kvbm_file_registry(struct kvbm_file *file, u64 id, unsigned int mode,
-		       struct kvbm_registry_object **out, u64 *live)
-{
-	struct kvbm_registry_object *r;
-	struct kvbm_manager *m;
-	int err = 0;
-
-	mutex_lock(&kvbm_objects_lock);
-	if (id) {
-		r = kvbm_registry_find(id, NULL);
-		err = r ? 0 : -ENOENT;
-	} else {
-		m = kvbm_file_manager(file);
-		r = m ? m->registry : NULL;
-		err = m ? 0 : -ENOTCONN;
-	}
-	if (!err && !kvbm_may(&r->ident, mode))
-		err = -EACCES;
-	if (!err) {
-		kvbm_registry_get(r);
-		*out = r;
-		*live = r->live;
-	}
-	mutex_unlock(&kvbm_objects_lock);
-	return err;
-}
-
-/* Managers by id, referenced: their bits are theirs for so long. */
-static int get_members(struct kvbm_registry_object *r, const u64 *ids, u32 count,
-		       struct kvbm_manager **members)
-{
-	u32 i;
-
-	mutex_lock(&kvbm_objects_lock);
-	for (i = 0; i < count; i++) {
-		struct kvbm_manager *m = find_visible(ids[i]);
-
-		if (!m || m->registry != r)
-			break;
-		kref_get(&m->ref);
-		members[i] = m;
-	}
-	mutex_unlock(&kvbm_objects_lock);
-	if (i == count)
-		return 0;
-	while (i--)
-		kvbm_manager_put(members[i]);
-	return -ENOENT;
-}
-
-/* From bits of stores to bits of the list that the caller gave. */
-static u64 mask_of(u64 present, struct kvbm_manager *const *members, u32 count)
-{
-	u64 mask = 0;
-	u32 i;
-
-	if (!count)
-		return !!present;
-	for (i = 0; i < count; i++)
-		if (present & 1ULL << kvbm_store_bit(members[i]->store))
-			mask |= 1ULL << i;
-	return mask;
-}
-
-/**
- * kvbm_get_presence - ioctl(KVBM_PRESENCE)
- * @file: any
- * @call: the call
- *
- * Context: may sleep.
- * Return: 0 or -errno, see <linux/kvbm.h>.
- */
-int kvbm_get_presence(struct kvbm_file *file, struct kvbm_call *call)
-{
-	const struct kvbm_presence *a = &call->arg->presence;
-	struct kvbm_registry_object *r;
-	struct kvbm_manager **members;
-	struct kvbm_hash *hashes;
-	struct kvbm_arrays m;
-	u64 *ids, *masks, live;
-	u32 i;
-	int err;
-
-	err = kvbm_file_registry(file, a->registry, KVBM_MODE_READ, &r, &live);
-	if (err)
-		return err;
-	err = kvbm_arrays_init(&m, a->count * (sizeof(*hashes) + sizeof(*masks)) +
-				   a->nr_managers * (sizeof(*ids) + sizeof(u64)));
-	if (err)
-		goto put_registry;
-	masks = kvbm_array_new(&m, a->count, sizeof(*masks));
-	members = kvbm_array_new(&m, a->nr_managers, sizeof(u64));
-	hashes = kvbm_array_in(&m, a->hashes, a->count, sizeof(*hashes));
-	err = PTR_ERR_OR_ZERO(hashes);
-	if (err)
-		goto free;
-	ids = kvbm_array_in(&m, a->managers, a->nr_managers, sizeof(*ids));
-	err = PTR_ERR_OR_ZERO(ids);
-	if (err)
-		goto free;
-	err = get_members(r, ids, a->nr_managers, members);
-	if (err)
-		goto free;
-	for (i = 0; i < a->count; i++) {
-		u64 present = live & kvbm_registry_presence(r->engine, &hashes[i]);
-
-		masks[i] = mask_of(present, members, a->nr_managers);
-		if (i % KVBM_CHUNK == 0)
-			kvbm_relax();
-	}
-	for (i = 0; i < a->nr_managers; i++)
-		kvbm_manager_put(members[i]);
-	err = kvbm_array_out(a->out_masks, masks, a->count, sizeof(*masks));
-free:
-	kvbm_arrays_free(&m);
-put_registry:
-	kvbm_registry_put(r);
-	return err;
 }
 
 int __init kvbm_manager_init(void)

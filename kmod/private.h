@@ -7,6 +7,7 @@
  *	object.c	names, rights, ids and limits of registries and managers
  *	registry.c	registries
  *	manager.c	managers
+ *	inspect.c	counters, checks, dumps, presence: who only looks
  *	attach.c	what a registry knows of hashes beyond presence
  *	session.c	a file bound to a manager
  *	holders.c	who has bound, and how much they hold
@@ -263,10 +264,13 @@ int kvbm_registry_query(struct kvbm_file *file, struct kvbm_call *call);
 int kvbm_registry_list(struct kvbm_file *file, struct kvbm_call *call);
 int kvbm_registry_destroy(struct kvbm_file *file, struct kvbm_call *call);
 struct kvbm_registry_object *kvbm_registry_next(u64 id);
+int kvbm_file_registry(struct kvbm_file *file, u64 id, unsigned int mode,
+		       struct kvbm_registry_object **out, u64 *live);
 
 /* manager.c */
 int kvbm_manager_init(void);
 void kvbm_manager_exit(void);
+struct kvbm_manager *kvbm_manager_find(u64 id);
 struct kvbm_manager *kvbm_manager_bind(u64 id, unsigned int mode);
 void kvbm_manager_bind_again(struct kvbm_manager *manager);
 void kvbm_manager_unbind(struct kvbm_manager *manager);
@@ -280,16 +284,16 @@ void kvbm_manager_remove_pin(struct kvbm_manager *manager);
 int kvbm_manager_get(struct kvbm_file *file, u64 id, bool own,
 		     struct kvbm_manager **out);
 void kvbm_manager_put(struct kvbm_manager *manager);
-int kvbm_get_presence(struct kvbm_file *file, struct kvbm_call *call);
-int kvbm_file_registry(struct kvbm_file *file, u64 id, unsigned int mode,
-		       struct kvbm_registry_object **out, u64 *live);
 int kvbm_manager_create(struct kvbm_file *file, struct kvbm_call *call);
 int kvbm_manager_query(struct kvbm_file *file, struct kvbm_call *call);
 int kvbm_manager_list(struct kvbm_file *file, struct kvbm_call *call);
 int kvbm_manager_destroy(struct kvbm_file *file, struct kvbm_call *call);
+
+/* inspect.c */
 int kvbm_manager_stats(struct kvbm_file *file, struct kvbm_call *call);
 int kvbm_manager_check(struct kvbm_file *file, struct kvbm_call *call);
 int kvbm_manager_dump(struct kvbm_file *file, struct kvbm_call *call);
+int kvbm_get_presence(struct kvbm_file *file, struct kvbm_call *call);
 
 /* attach.c */
 int kvbm_attach(struct kvbm_file *file, struct kvbm_call *call);

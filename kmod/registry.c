@@ -283,6 +283,44 @@ struct kvbm_registry_object *kvbm_registry_next(u64 id)
 	return r;
 }
 
+/**
+ * kvbm_file_registry - the registry that a call is about
+ * @file: any
+ * @id: the registry; 0 for that of the manager the file is bound to
+ * @mode: KVBM_MODE_* that the caller must have on it
+ * @out: the registry, referenced
+ * @live: out, which stores of it belong to managers that were not ended
+ *
+ * Context: may sleep.
+ * Return: 0, -ENOENT, -ENOTCONN, -EACCES.
+ */
+int kvbm_file_registry(struct kvbm_file *file, u64 id, unsigned int mode,
+		       struct kvbm_registry_object **out, u64 *live)
+{
+	struct kvbm_registry_object *r;
+	struct kvbm_manager *m;
+	int err = 0;
+
+	mutex_lock(&kvbm_objects_lock);
+	if (id) {
+		r = kvbm_registry_find(id, NULL);
+		err = r ? 0 : -ENOENT;
+	} else {
+		m = kvbm_file_manager(file);
+		r = m ? m->registry : NULL;
+		err = m ? 0 : -ENOTCONN;
+	}
+	if (!err && !kvbm_may(&r->ident, mode))
+		err = -EACCES;
+	if (!err) {
+		kvbm_registry_get(r);
+		*out = r;
+		*live = r->live;
+	}
+	mutex_unlock(&kvbm_objects_lock);
+	return err;
+}
+
 /* The module goes: there are no managers, they hold a reference on it. */
 void kvbm_registry_exit(void)
 {
