@@ -41,9 +41,12 @@ int kvbm_regret_init(struct kvbm_regret *regret, u32 block_count)
 	u64 evictions = (u64)block_count * PER_BLOCK;
 
 	regret->mask = entries - 1;
-	regret->shift = 0;
-	while ((evictions >> regret->shift) > entries)
-		regret->shift++;
+	regret->watched = U32_MAX;
+	regret->sample = 1;
+	for (; evictions > entries; evictions >>= 1) {
+		regret->watched >>= 1;
+		regret->sample <<= 1;
+	}
 	regret->entries = kvbm_alloc(entries, sizeof(*regret->entries));
 	return regret->entries ? 0 : -ENOMEM;
 }

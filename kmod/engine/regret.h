@@ -21,14 +21,16 @@ struct kvbm_regret_entry;
  * struct kvbm_regret - watched hashes that were evicted
  * @entries: by hash; a newer eviction takes the place of an older one
  * @mask: entries - 1
- * @shift: one in 2^shift hashes is watched
+ * @watched: hashes are watched whose key is not above this
+ * @sample: one in how many that is, a power of two
  *
  * Protected by the lock of the store; all but what is in @entries is immutable.
  */
 struct kvbm_regret {
 	struct kvbm_regret_entry *entries;
 	u32 mask;
-	u32 shift;
+	u32 watched;
+	u64 sample;
 };
 
 int kvbm_regret_init(struct kvbm_regret *regret, u32 block_count);
@@ -42,16 +44,13 @@ void kvbm_regret_recall(struct kvbm_regret *regret, u32 key,
 /* One in how many hashes is watched. */
 static inline u64 kvbm_regret_sample(const struct kvbm_regret *regret)
 {
-	return 1ULL << regret->shift;
+	return regret->sample;
 }
 
-/*
- * The index of the store takes the low bits of @key, the choice the high ones.
- * A shift of 0 watches all: (u64) because 32 bits cannot be shifted by 32.
- */
+/* The index of the store takes the low bits of @key; this, the high ones. */
 static inline bool kvbm_regret_watches(const struct kvbm_regret *regret, u32 key)
 {
-	return !((u64)key >> (32 - regret->shift));
+	return key <= regret->watched;
 }
 
 /* @hash, of which @key is the keyed hash, was evicted. */
