@@ -75,6 +75,8 @@ static void fill_info(struct kvbm_session_info *info, const struct kvbm_file *fi
 	};
 	if (!pid_has_task(who->pid, PIDTYPE_TGID))
 		info->flags |= KVBM_SESSION_ENDED;
+	if (kvbm_holder_is_fenced(&file->holder))
+		info->flags |= KVBM_SESSION_FENCED;
 	static_assert(sizeof(info->comm) == sizeof(who->comm));
 	memcpy(info->comm, who->comm, sizeof(info->comm));
 }

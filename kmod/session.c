@@ -179,7 +179,7 @@ int kvbm_session_open(struct kvbm_file *file, struct kvbm_call *call)
 		goto err_put;
 	}
 	/* One that was replaced shall not be so by another descriptor. */
-	kvbm_holder_join(&other->holder, READ_ONCE(file->holder.epoch));
+	kvbm_holder_inherit(&other->holder, &file->holder);
 	a->out_fd = fd;
 	err = kvbm_call_put(call);
 	if (err)

@@ -80,6 +80,59 @@ TEST_F(epoch, numbers)
 	EXPECT_EQ(-ENOTCONN, kv_epoch(self->w.fd, RAISE, NULL));
 }
 
+/* Whoever looks is told which sessions were replaced. */
+TEST_F(epoch, is_told)
+{
+	struct kvbm_session_info s[8] = { 0 };
+	struct kvbm_manager_sessions a = {
+		.size = sizeof(a), .id = self->w.manager, .count = 8,
+		.sessions = ptr(s) };
+	unsigned int i, fenced = 0;
+
+	ASSERT_EQ(0, kv(self->w.fd, KVBM_MANAGER_SESSIONS, &a));
+	for (i = 0; i < a.out_count; i++)
+		EXPECT_EQ(0u, s[i].flags & KVBM_SESSION_FENCED);
+	ASSERT_EQ(0, kv_epoch(self->new, RAISE, NULL));
+	ASSERT_EQ(0, kv(self->w.fd, KVBM_MANAGER_SESSIONS, &a));
+	ASSERT_LT(1u, a.out_count);
+	for (i = 0; i < a.out_count; i++)
+		fenced += !!(s[i].flags & KVBM_SESSION_FENCED);
+	/* All but the one that raised it, the last that was bound. */
+	EXPECT_EQ(a.out_count - 1, fenced);
+	EXPECT_EQ(0u, s[a.out_count - 1].flags & KVBM_SESSION_FENCED);
+}
+
+/* Threads of one session that raise it at a time do not fence their own session. */
+static void *raise_many(void *arg)
+{
+	long i, err = 0;
+
+	for (i = 0; i < 2000 && !err; i++)
+		err = kv_epoch(*(int *)arg, RAISE, NULL);
+	return (void *)err;
+}
+
+TEST_F(epoch, raised_by_threads_of_one_session)
+{
+	struct kvbm_epoch e = { 0 };
+	pthread_t threads[4];
+	void *result;
+	int i, round;
+
+	for (round = 0; round < 3; round++) {
+		for (i = 0; i < 4; i++)
+			ASSERT_EQ(0, pthread_create(&threads[i], NULL, raise_many,
+						    &self->new));
+		for (i = 0; i < 4; i++) {
+			pthread_join(threads[i], &result);
+			EXPECT_EQ(0, (long)result);
+		}
+		ASSERT_EQ(0, kv_epoch(self->new, 0, &e));
+		EXPECT_EQ(e.out_epoch, e.out_session);
+		EXPECT_EQ(0, kv_allocate(self->new, 1, self->t, NULL, NULL));
+	}
+}
+
 TEST_F(epoch, rights)
 {
 	struct kvbm_epoch e = { .size = sizeof(e), .flags = RAISE,

@@ -277,6 +277,8 @@ bool kvbm_holder_is_dead(struct kvbm_holder *holder);
 int kvbm_holder_check(struct kvbm_holder *holder);
 bool kvbm_holder_is_fenced(const struct kvbm_holder *holder);
 void kvbm_holder_join(struct kvbm_holder *holder, u32 epoch);
+void kvbm_holder_inherit(struct kvbm_holder *holder,
+			 const struct kvbm_holder *from);
 void kvbm_holder_barrier(struct kvbm_holder *holder);
 void kvbm_holder_recharge(struct kvbm_holder *holder);
 int kvbm_holder_list(struct kvbm_holder *holder, u32 start, u32 count,

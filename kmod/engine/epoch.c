@@ -31,21 +31,44 @@ bool kvbm_holder_is_withheld(const struct kvbm_holder *h)
  * @holder: the session that raised it
  * @epoch: from kvbm_store_raise_epoch()
  *
- * Context: any.
+ * Never back: threads of one session may have raised it one after the other.
+ *
+ * Context: may sleep.
  */
 void kvbm_holder_join(struct kvbm_holder *holder, u32 epoch)
 {
-	WRITE_ONCE(holder->epoch, epoch);
+	mutex_lock(&holder->lock);
+	if (holder->epoch < epoch)
+		WRITE_ONCE(holder->epoch, epoch);
+	mutex_unlock(&holder->lock);
+}
+
+/**
+ * kvbm_holder_inherit - begin in the epoch of another session
+ * @holder: new, and nobody else knows it
+ * @from: that it is made from
+ *
+ * Context: any.
+ */
+void kvbm_holder_inherit(struct kvbm_holder *holder,
+			 const struct kvbm_holder *from)
+{
+	WRITE_ONCE(holder->epoch, READ_ONCE(from->epoch));
 }
 
 /**
  * kvbm_holder_barrier - wait for what a session is doing
  * @holder: the session
  *
+ * One that is over only gives back, which is allowed, and can take long.
+ *
  * Context: may sleep; not for blocks.
  */
 void kvbm_holder_barrier(struct kvbm_holder *holder)
 {
+	/* Set with the mutex held, after all that came before. */
+	if (kvbm_holder_is_dead(holder))
+		return;
 	mutex_lock(&holder->lock);
 	mutex_unlock(&holder->lock);
 }

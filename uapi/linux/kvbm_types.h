@@ -245,6 +245,8 @@ struct kvbm_session_info {
 
 /* The process has ended: somebody else has the descriptor, and the pid may, too. */
 #define KVBM_SESSION_ENDED	(1U << 8)
+/* A successor has raised the epoch: the session changes nothing any more. */
+#define KVBM_SESSION_FENCED	(1U << 9)
 
 /**
  * struct kvbm_slot_info - one slot in a dump
