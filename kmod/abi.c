@@ -138,6 +138,9 @@ static int check_quota(const void *arg)
 {
 	const struct kvbm_quota *a = arg;
 
+	if (a->flags & KVBM_QUOTA_NEXT)
+		return a->flags & KVBM_QUOTA_SET || a->kind == KVBM_QUOTA_SESSION ?
+		       -EINVAL : 0;
 	if (a->kind == KVBM_QUOTA_SESSION)
 		return a->id ? -EINVAL : 0;
 	/* The number that is no user. */

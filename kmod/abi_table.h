@@ -322,7 +322,7 @@ static const struct kvbm_abi_field pin_query_fields[] = {
 };
 
 static const struct kvbm_abi_field quota_fields[] = {
-	RULE(struct kvbm_quota, flags, FLAGS, KVBM_QUOTA_SET),
+	RULE(struct kvbm_quota, flags, FLAGS, KVBM_QUOTA_SET | KVBM_QUOTA_NEXT),
 	RULE(struct kvbm_quota, kind, MAX, KVBM_QUOTA_CGROUP),
 	RULE(struct kvbm_quota, reserved, ZERO, 0),
 };

@@ -124,11 +124,13 @@ struct kvbm_registry_object {
  * @uid_limit: of each user without a limit of its own; the same
  * @payers: users and groups that have a session, a pin or a limit; under
  *	kvbm_objects_lock
+ * @nr_limited: those with a limit of their own; under kvbm_objects_lock
  */
 struct kvbm_quotas {
 	u64 session_limit;
 	u64 uid_limit;
 	struct list_head payers;
+	u32 nr_limited;
 };
 
 struct kvbm_backing;

@@ -49,6 +49,7 @@ void kvbm_quotas_init(struct kvbm_quotas *quotas)
 {
 	quotas->session_limit = KVBM_NO_LIMIT;
 	quotas->uid_limit = KVBM_NO_LIMIT;
+	quotas->nr_limited = 0;
 	INIT_LIST_HEAD(&quotas->payers);
 }
 
@@ -287,12 +288,44 @@ static int resolve(const struct kvbm_quota *a, u64 *id)
 	*id = a->id;
 	if (a->kind == KVBM_QUOTA_CGROUP)
 		return IS_ENABLED(CONFIG_CGROUPS) ? 0 : -EOPNOTSUPP;
-	if (a->kind == KVBM_QUOTA_UID && a->id != KVBM_QUOTA_EACH) {
+	if (a->kind == KVBM_QUOTA_UID && a->id != KVBM_QUOTA_EACH &&
+	    !(a->flags & KVBM_QUOTA_NEXT)) {
 		uid = make_kuid(current_user_ns(), a->id);
 		if (!uid_valid(uid))
 			return -EINVAL;
 		*id = __kuid_val(uid);
 	}
+	return 0;
+}
+
+/* The number of a payer as the caller knows it; KVBM_QUOTA_EACH: it does not. */
+static u64 id_for_caller(const struct kvbm_payer *p)
+{
+	uid_t uid;
+
+	if (p->kind != KVBM_QUOTA_UID)
+		return p->id;
+	uid = from_kuid(current_user_ns(), KUIDT_INIT(p->id));
+	return uid == (uid_t)-1 ? KVBM_QUOTA_EACH : uid;
+}
+
+/* The payer of a kind with the lowest number from a->id on. */
+static int find_next(const struct kvbm_quotas *quotas, struct kvbm_quota *a, u64 *id)
+{
+	const struct kvbm_payer *p;
+	u64 number, lowest = KVBM_QUOTA_EACH;
+
+	lockdep_assert_held(&kvbm_objects_lock);
+	list_for_each_entry(p, &quotas->payers, in_quotas) {
+		number = id_for_caller(p);
+		if (p->kind != a->kind || number < a->id || number >= lowest)
+			continue;
+		lowest = number;
+		*id = p->id;
+	}
+	if (lowest == KVBM_QUOTA_EACH)
+		return -ENOENT;
+	a->id = lowest;
 	return 0;
 }
 
@@ -308,33 +341,57 @@ static void begin_charging(struct kvbm_manager *m)
 	struct kvbm_file *file;
 
 	lockdep_assert_held(&kvbm_objects_lock);
-	kvbm_store_enable_quotas(m->store);
+	if (!kvbm_store_enable_quotas(m->store))
+		return;
 	list_for_each_entry(file, &m->bound, who.in_manager)
 		kvbm_holder_recharge(&file->holder);
+}
+
+/* There may be any number of users; the list is walked under a global lock. */
+static int begin_limit(struct kvbm_quotas *quotas, u32 kind, u64 id,
+		       struct kvbm_payer **out)
+{
+	struct kvbm_payer *p;
+
+	if (quotas->nr_limited == KVBM_MAX_QUOTAS)
+		return -EDQUOT;
+	p = payer_get(quotas, kind, id);
+	if (!p)
+		return -ENOMEM;
+	p->limited = true;
+	quotas->nr_limited++;
+	*out = p;
+	return 0;
+}
+
+static void end_limit(struct kvbm_quotas *quotas, struct kvbm_payer *p)
+{
+	p->limited = false;
+	quotas->nr_limited--;
+	payer_put(&p->account);
 }
 
 static int set_payer(struct kvbm_manager *m, u32 kind, u64 id, u64 blocks)
 {
 	struct kvbm_quotas *quotas = &m->quotas;
 	struct kvbm_payer *p = find(quotas, kind, id);
+	bool was_limited = p && p->limited;
 	bool limited = blocks != KVBM_QUOTA_NONE;
 	const u64 *limit;
+	int err;
 
-	if (!p && !limited)
+	if (!was_limited && !limited)
 		return 0;
-	if (!p)
-		p = payer_alloc(quotas, kind, id);
-	else if (limited && !p->limited)
-		p->users++;
-	if (!p)
-		return -ENOMEM;
+	if (!was_limited) {
+		err = begin_limit(quotas, kind, id, &p);
+		if (err)
+			return err;
+	}
 	kvbm_store_set_limit(m->store, &p->limit, blocks);
 	limit = kind == KVBM_QUOTA_UID && !limited ? &quotas->uid_limit : &p->limit;
 	kvbm_store_use_limit(m->store, &p->account, limit);
-	if (!limited && p->limited)
-		payer_put(&p->account);
-	else
-		p->limited = limited;
+	if (!limited)
+		end_limit(quotas, p);
 	return 0;
 }
 
@@ -402,7 +459,10 @@ int kvbm_quota(struct kvbm_file *file, struct kvbm_call *call)
 	mutex_lock(&kvbm_objects_lock);
 	if (set)
 		err = set_quota(m, a, id);
-	get_quota(m, a, id);
+	else if (a->flags & KVBM_QUOTA_NEXT)
+		err = find_next(&m->quotas, a, &id);
+	if (!err)
+		get_quota(m, a, id);
 	mutex_unlock(&kvbm_objects_lock);
 	kvbm_manager_put(m);
 	return err ?: kvbm_call_put(call);

@@ -311,6 +311,62 @@ TEST_F(quota, of_cgroups)
 	EXPECT_EQ(0, held(self, KVBM_QUOTA_CGROUP, 1));
 }
 
+/* Whoever looks finds all limits, by rising number. */
+TEST_F(quota, next)
+{
+	uint64_t m = self->manager;
+	struct kvbm_quota q;
+	int s;
+
+	/* The session of the fixture. */
+	ASSERT_EQ(0, kv_next_quota(self->w.fd, m, KVBM_QUOTA_UID, 0, &q));
+	EXPECT_EQ(geteuid(), q.id);
+	EXPECT_EQ(KVBM_QUOTA_NONE, q.blocks);
+	EXPECT_EQ(-ENOENT, kv_next_quota(self->w.fd, m, KVBM_QUOTA_UID, q.id + 1, &q));
+	ASSERT_EQ(0, set(self, KVBM_QUOTA_UID, USER + 5, 7));
+	ASSERT_EQ(0, set(self, KVBM_QUOTA_UID, USER + 2, 9));
+	ASSERT_EQ(0, set(self, KVBM_QUOTA_UID, KVBM_QUOTA_EACH, 11));
+	s = session_of(m, USER + 3);
+	ASSERT_EQ(0, kv_allocate(s, 3, self->t, NULL, NULL));
+	ASSERT_EQ(0, kv_next_quota(self->w.fd, m, KVBM_QUOTA_UID, 1, &q));
+	EXPECT_EQ(USER + 2u, q.id);
+	EXPECT_EQ(9u, q.blocks);
+	EXPECT_EQ(0u, q.out_held);
+	ASSERT_EQ(0, kv_next_quota(self->w.fd, m, KVBM_QUOTA_UID, q.id + 1, &q));
+	EXPECT_EQ(USER + 3u, q.id);
+	EXPECT_EQ(11u, q.blocks);
+	EXPECT_EQ(3u, q.out_held);
+	close(s);
+	ASSERT_EQ(0, kv_next_quota(self->w.fd, m, KVBM_QUOTA_UID, q.id, &q));
+	EXPECT_EQ(USER + 5u, q.id);
+	ASSERT_EQ(0, set(self, KVBM_QUOTA_UID, USER + 5, KVBM_QUOTA_NONE));
+	EXPECT_EQ(-ENOENT, kv_next_quota(self->w.fd, m, KVBM_QUOTA_UID, q.id, &q));
+	ASSERT_EQ(0, set(self, KVBM_QUOTA_CGROUP, 1ull << 60, 1));
+	ASSERT_EQ(0, kv_next_quota(self->w.fd, m, KVBM_QUOTA_CGROUP, 1ull << 59, &q));
+	EXPECT_EQ(1ull << 60, q.id);
+	q.flags |= KVBM_QUOTA_SET;
+	EXPECT_EQ(-EINVAL, kv(self->w.fd, KVBM_QUOTA, &q));
+	EXPECT_EQ(-EINVAL, kv_next_quota(self->w.fd, m, KVBM_QUOTA_SESSION, 0, &q));
+}
+
+/* What is walked for each session that begins is not to be made long at will. */
+TEST_F(quota, has_so_many_limits)
+{
+	uint32_t i;
+
+	for (i = 0; i < KVBM_MAX_QUOTAS; i++)
+		ASSERT_EQ(0, set(self, KVBM_QUOTA_UID, 5000 + i, 1));
+	EXPECT_EQ(-EDQUOT, set(self, KVBM_QUOTA_UID, 1, 1));
+	EXPECT_EQ(-EDQUOT, set(self, KVBM_QUOTA_CGROUP, 1, 1));
+	/* Those that there are can be changed, and others come in their place. */
+	EXPECT_EQ(0, set(self, KVBM_QUOTA_UID, 5000, 2));
+	EXPECT_EQ(0, set(self, KVBM_QUOTA_UID, KVBM_QUOTA_EACH, 3));
+	EXPECT_EQ(0, set(self, KVBM_QUOTA_UID, 1, KVBM_QUOTA_NONE));
+	EXPECT_EQ(-EDQUOT, set(self, KVBM_QUOTA_UID, 1, 1));
+	EXPECT_EQ(0, set(self, KVBM_QUOTA_UID, 5000, KVBM_QUOTA_NONE));
+	EXPECT_EQ(0, set(self, KVBM_QUOTA_UID, 1, 1));
+}
+
 TEST_F(quota, rights)
 {
 	struct kvbm_quota q = { .size = sizeof(q), .manager = self->manager,

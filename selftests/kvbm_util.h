@@ -243,6 +243,20 @@ static inline int kv_set_quota(int fd, uint64_t manager, uint32_t kind, uint64_t
 	return kv(fd, KVBM_QUOTA, &a);
 }
 
+/* The next user or group from @id on that has a limit, or holds something. */
+static inline int kv_next_quota(int fd, uint64_t manager, uint32_t kind, uint64_t id,
+				struct kvbm_quota *out)
+{
+	*out = (struct kvbm_quota){
+		.size = sizeof(*out),
+		.flags = KVBM_QUOTA_NEXT,
+		.manager = manager,
+		.kind = kind,
+		.id = id,
+	};
+	return kv(fd, KVBM_QUOTA, out);
+}
+
 /* What is held, or -errno. */
 static inline int64_t kv_quota_held(int fd, uint64_t manager, uint32_t kind,
 				    uint64_t id)

@@ -182,7 +182,7 @@ struct kvbm_accounts {
 void kvbm_store_set_limit(struct kvbm_store *store, u64 *limit, u64 value);
 void kvbm_store_use_limit(struct kvbm_store *store, struct kvbm_account *account,
 			  const u64 *limit);
-void kvbm_store_enable_quotas(struct kvbm_store *store);
+bool kvbm_store_enable_quotas(struct kvbm_store *store);
 u64 kvbm_store_account_held(struct kvbm_store *store,
 			    const struct kvbm_account *account);
 

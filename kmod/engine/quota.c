@@ -123,10 +123,15 @@ void kvbm_quota_settle(struct kvbm_holder *h)
  * kvbm_holder_recharge - charge a session that was not charged before
  * @holder: the session; kvbm_store_enable_quotas() was called
  *
+ * One that is over gives everything back, which can take long, unless something
+ * of it is withheld.
+ *
  * Context: may sleep.
  */
 void kvbm_holder_recharge(struct kvbm_holder *holder)
 {
+	if (kvbm_holder_is_dead(holder) && !kvbm_holder_is_withheld(holder))
+		return;
 	mutex_lock(&holder->lock);
 	kvbm_quota_settle(holder);
 	mutex_unlock(&holder->lock);
@@ -136,15 +141,21 @@ void kvbm_holder_recharge(struct kvbm_holder *holder)
  * kvbm_store_enable_quotas - begin to charge
  * @store: the store
  *
- * To be followed by kvbm_holder_recharge() for each session that there is.
+ * If that is new, to be followed by kvbm_holder_recharge() for each session that
+ * there is.
  *
  * Context: any.
+ * Return: whether nobody was charged before.
  */
-void kvbm_store_enable_quotas(struct kvbm_store *store)
+bool kvbm_store_enable_quotas(struct kvbm_store *store)
 {
+	bool first;
+
 	spin_lock(&store->lock);
+	first = !store->quotas;
 	WRITE_ONCE(store->quotas, true);
 	spin_unlock(&store->lock);
+	return first;
 }
 
 /**

@@ -1223,12 +1223,13 @@ struct kvbm_pin_query {
 /**
  * struct kvbm_quota - ioctl(KVBM_QUOTA)
  * @size: sizeof(struct kvbm_quota)
- * @flags: KVBM_QUOTA_SET, or 0 to ask only
+ * @flags: KVBM_QUOTA_SET, KVBM_QUOTA_NEXT, or 0 to ask only
  * @manager: id; 0 for the one the file is bound to
  * @kind: KVBM_QUOTA_*
  * @reserved: must be 0
  * @id: of the user, in the user namespace of the caller, or KVBM_QUOTA_EACH; of
- *	the group in cgroup v2 (the inode number of its directory); 0 for sessions
+ *	the group in cgroup v2 (the inode number of its directory); 0 for sessions;
+ *	with KVBM_QUOTA_NEXT in and out
  * @blocks: with KVBM_QUOTA_SET the new limit, or KVBM_QUOTA_NONE; out: the limit
  * @out_held: blocks that are charged; 0 for KVBM_QUOTA_SESSION, for
  *	KVBM_QUOTA_EACH, and while the manager has no quota
@@ -1238,11 +1239,17 @@ struct kvbm_pin_query {
  * there are on it, and for each block of each pin. Who would exceed it gets
  * EDQUOT, and nobody else; nothing is taken from who holds more when a limit
  * is set. Users and groups are those of the process that bound the session, at
- * that time. A user's own limit comes before that of KVBM_QUOTA_EACH.
+ * that time. A user's own limit comes before that of KVBM_QUOTA_EACH. At most
+ * KVBM_MAX_QUOTAS users and groups of a manager have a limit of their own.
+ *
+ * With KVBM_QUOTA_NEXT the call is about the user, or the group, with the lowest
+ * id that is not below @id, of those that have a limit of their own or that a
+ * session or a pin is charged to.
  *
  * Rights: owner or CAP_SYS_ADMIN for KVBM_QUOTA_SET, and a file opened for
- * writing; else read. Errors: EACCES, EINVAL, ENOENT, ENOMEM, ENOTCONN, EPERM,
- * EOPNOTSUPP (no cgroups in this kernel).
+ * writing; else read. Errors: EACCES, EDQUOT (too many limits), EINVAL, ENOENT
+ * (also: there is no next one), ENOMEM, ENOTCONN, EPERM, EOPNOTSUPP (no cgroups in
+ * this kernel).
  */
 struct kvbm_quota {
 	__u32 size;
@@ -1256,6 +1263,7 @@ struct kvbm_quota {
 };
 
 #define KVBM_QUOTA_SET		(1U << 0)
+#define KVBM_QUOTA_NEXT		(1U << 1)	/* without SET, not of sessions */
 
 #define KVBM_QUOTA_SESSION	0	/* each session */
 #define KVBM_QUOTA_UID		1	/* one user, or each */
@@ -1263,6 +1271,8 @@ struct kvbm_quota {
 
 #define KVBM_QUOTA_EACH		0xffffffffffffffffULL
 #define KVBM_QUOTA_NONE		0xffffffffffffffffULL
+
+#define KVBM_MAX_QUOTAS		1024
 
 /**
  * struct kvbm_epoch - ioctl(KVBM_EPOCH)
