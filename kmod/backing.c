@@ -323,11 +323,18 @@ put_manager:
 	return err;
 }
 
+/* One that was replaced has no business writing any more. */
+static bool may_have_it_for_writing(const struct kvbm_file *session)
+{
+	return session->rights & KVBM_BIND_WRITE &&
+	       !kvbm_holder_is_fenced(&session->holder);
+}
+
 /* What a session gets to see of a file; a new reference, or NULL for nothing. */
 static struct file *file_for(const struct kvbm_file *session, struct file *file,
 			     u32 kind)
 {
-	if (session->rights & KVBM_BIND_WRITE)
+	if (may_have_it_for_writing(session))
 		return get_file(file);
 	if (kind == KVBM_BACKING_DMABUF || kind == KVBM_BACKING_OPAQUE)
 		return NULL;

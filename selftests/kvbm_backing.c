@@ -4,7 +4,10 @@
  * how long they stay.
  */
 #include <linux/udmabuf.h>
+#include <signal.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mount.h>
 #include <sys/sysmacros.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -197,6 +200,83 @@ TEST_F(backing, readers_get_it_read_only)
 	close(w);
 }
 
+/* One that was replaced looks, and does not write any more. */
+TEST_F(backing, the_fenced_get_it_read_only)
+{
+	int fd = kv_memfd(SIZE), old, got;
+
+	ASSERT_EQ(0, set_plain(self, fd, KVBM_BACKING_MEMFD));
+	close(fd);
+	old = kv_session(self->id, ALL_RIGHTS);
+	got = get_fd(old);
+	EXPECT_EQ(O_RDWR, fcntl(got, F_GETFL) & O_ACCMODE);
+	close(got);
+	ASSERT_EQ(0, kv_epoch(self->s, KVBM_EPOCH_RAISE, NULL));
+	got = get_fd(old);
+	ASSERT_LE(0, got);
+	EXPECT_EQ(O_RDONLY, fcntl(got, F_GETFL) & O_ACCMODE);
+	close(got);
+	got = get_fd(self->s);
+	EXPECT_EQ(O_RDWR, fcntl(got, F_GETFL) & O_ACCMODE);
+	close(got);
+	close(old);
+}
+
+static int trace_write(const char *file, int flags, const char *text)
+{
+	char path[128];
+	int fd, err = 0;
+
+	snprintf(path, sizeof(path), "/sys/kernel/tracing/%s", file);
+	fd = open(path, O_WRONLY | flags);
+	if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text))
+		err = -errno;
+	close(fd);
+	return err;
+}
+
+/* How often, as the kernel counted it. */
+static int trace_hits(const char *event)
+{
+	FILE *f = fopen("/sys/kernel/tracing/kprobe_profile", "r");
+	char name[64];
+	int n = -1, hits;
+
+	while (f && fscanf(f, "%63s %d %*d", name, &hits) == 2)
+		if (!strcmp(name, event))
+			n = hits;
+	if (f)
+		fclose(f);
+	return n;
+}
+
+/* A security module is asked for each descriptor, whoever gets it. */
+TEST_F(backing, security_modules_are_asked)
+{
+	int fd = kv_memfd(SIZE), r, got;
+
+	mount("tracefs", "/sys/kernel/tracing", "tracefs", 0, NULL);
+	if (trace_write("kprobe_events", O_APPEND,
+			"p:kvbm_receive security_file_receive"))
+		SKIP(return, "no kprobes in this kernel");
+	ASSERT_EQ(0, trace_write("events/kprobes/kvbm_receive/enable", 0, "1"));
+	ASSERT_EQ(0, set_plain(self, fd, KVBM_BACKING_MEMFD));
+	close(fd);
+	r = kv_session(self->id, KVBM_BIND_READ);
+	EXPECT_EQ(0, trace_hits("kvbm_receive"));
+	got = get_fd(r);
+	EXPECT_LE(0, got);
+	EXPECT_EQ(1, trace_hits("kvbm_receive"));
+	close(got);
+	got = get_fd(self->s);
+	EXPECT_LE(0, got);
+	EXPECT_EQ(2, trace_hits("kvbm_receive"));
+	close(got);
+	close(r);
+	EXPECT_EQ(0, trace_write("events/kprobes/kvbm_receive/enable", 0, "0"));
+	EXPECT_EQ(0, trace_write("kprobe_events", O_APPEND, "-:kvbm_receive"));
+}
+
 /* Another user with a session for reading cannot write by any other way. */
 TEST_F(backing, read_only_means_it)
 {
@@ -244,6 +324,9 @@ TEST_F(backing, not_sealed_or_open_to_others)
 	EXPECT_EQ(-EINVAL, set_plain(self, fd, KVBM_BACKING_DMABUF));
 	ASSERT_EQ(0, fchmod(fd, 0644));
 	EXPECT_EQ(0, set_plain(self, fd, KVBM_BACKING_MEMFD));
+	/* And so it stays. */
+	EXPECT_EQ(-1, ftruncate(fd, SIZE - 1));
+	EXPECT_EQ(EPERM, errno);
 	close(fd);
 	/* A file with a name on tmpfs is a file. */
 	shm = open("/dev/shm/kvbm-test", O_RDWR | O_CREAT | O_EXCL, 0600);
@@ -338,18 +421,23 @@ TEST_F(backing, all_or_nothing)
 TEST_F(backing, refused_files)
 {
 	int sock[2], pipefd[2], pin, ep = epoll_create1(EPOLL_CLOEXEC), fd, k;
+	struct kvbm_events_open e = { .size = sizeof(e), .registry = self->w.registry };
+	int ev = eventfd(0, EFD_CLOEXEC);
 	struct kvbm_token t;
 
 	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, sock));
 	ASSERT_EQ(0, pipe(pipefd));
 	ASSERT_EQ(0, kv_fill(self->s, 1, 1, &t));
 	pin = kv_pin(self->s, 0, 1, &t);
+	ASSERT_EQ(0, kv(self->w.fd, KVBM_EVENTS_OPEN, &e));
 	for (k = KVBM_BACKING_MEMFD; k <= KVBM_BACKING_OPAQUE; k++) {
 		EXPECT_EQ(-EINVAL, set_plain(self, self->s, k));
 		EXPECT_EQ(-EINVAL, set_plain(self, self->w.fd, k));
 		EXPECT_EQ(-EINVAL, set_plain(self, pin, k));
 		EXPECT_EQ(-EINVAL, set_plain(self, sock[0], k));
 		EXPECT_EQ(-EINVAL, set_plain(self, ep, k));
+		EXPECT_EQ(-EINVAL, set_plain(self, ev, k));
+		EXPECT_EQ(-EINVAL, set_plain(self, e.out_fd, k));
 		fd = open("/tmp", O_RDONLY);
 		EXPECT_EQ(-EACCES, set_plain(self, fd, k));
 		close(fd);
@@ -367,6 +455,8 @@ TEST_F(backing, refused_files)
 	EXPECT_EQ(-EINVAL, set_plain(self, fd, KVBM_BACKING_OPAQUE));
 	close(fd);
 	unlink("/tmp/kvbm-fifo");
+	close(e.out_fd);
+	close(ev);
 	close(pin);
 	EXPECT_EQ(0, kv_release(self->s, 1, &t));
 }
@@ -375,6 +465,7 @@ TEST_F(backing, refused_files)
 TEST_F(backing, regular_file)
 {
 	int fd = open("/tmp/kvbm-backing", O_RDWR | O_CREAT | O_TRUNC, 0600), got, r;
+	int status;
 
 	ASSERT_EQ(0, ftruncate(fd, SIZE - 1));
 	EXPECT_EQ(-EFBIG, set_plain(self, fd, KVBM_BACKING_FILE));
@@ -388,8 +479,37 @@ TEST_F(backing, regular_file)
 	got = get_fd(r);
 	ASSERT_LE(0, got);
 	EXPECT_EQ(O_RDONLY, fcntl(got, F_GETFL) & O_ACCMODE);
+	if (!fork())
+		_exit(*(volatile char *)mmap(NULL, SIZE, PROT_READ, MAP_SHARED, got, 0));
+	wait(&status);
+	EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS);
 	close(got);
 	close(r);
+}
+
+/* As long as the manager, and no longer, though no process has it open. */
+TEST_F(backing, file_keeps_its_file_system_busy)
+{
+	static const char dir[] = "/tmp/kvbm-fs";
+	struct kvbm_manager_create m;
+	struct kvbm_segment seg;
+	int fd;
+
+	mkdir(dir, 0700);
+	if (mount("kvbm-fs", dir, "tmpfs", 0, NULL))
+		SKIP(return, "cannot mount");
+	fd = open("/tmp/kvbm-fs/blocks", O_RDWR | O_CREAT, 0600);
+	ASSERT_EQ(0, ftruncate(fd, SIZE));
+	manager_init(&m, self->w.registry, "busy", BLOCKS);
+	ASSERT_EQ(0, kv(self->w.fd, KVBM_MANAGER_CREATE, &m));
+	seg = kv_segment(fd, KVBM_BACKING_FILE, 0, PAGE, PAGE);
+	ASSERT_EQ(0, kv_set_backing(self->w.fd, m.out_id, 1, &seg));
+	close(fd);
+	EXPECT_EQ(-1, umount(dir));
+	EXPECT_EQ(EBUSY, errno);
+	ASSERT_EQ(0, kv_destroy(self->w.fd, KVBM_MANAGER_DESTROY, m.out_id, 0));
+	EXPECT_EQ(0, umount(dir));
+	rmdir(dir);
 }
 
 /* The size of a device is not looked at, and only writers get it. */
@@ -407,6 +527,34 @@ TEST_F(backing, opaque)
 	got = get_fd(self->s);
 	EXPECT_LE(0, got);
 	close(got);
+}
+
+/* A regular file or a block device will do as well. */
+TEST_F(backing, opaque_files)
+{
+	struct kvbm_segment seg = kv_segment(-1, KVBM_BACKING_OPAQUE, 1ull << 40, PAGE,
+					     PAGE);
+	static const char *const disks[] = { "/dev/ram0", "/dev/loop0", "/dev/vda" };
+	struct kvbm_manager_create m;
+	unsigned int i, n = 0;
+
+	seg.fd = open("/tmp/kvbm-opaque", O_RDWR | O_CREAT, 0600);
+	EXPECT_EQ(0, set_one(self, seg));
+	close(seg.fd);
+	unlink("/tmp/kvbm-opaque");
+	manager_init(&m, self->w.registry, "disk", BLOCKS);
+	ASSERT_EQ(0, kv(self->w.fd, KVBM_MANAGER_CREATE, &m));
+	for (i = 0; i < 3 && !n; i++) {
+		seg.fd = open(disks[i], O_RDWR);
+		if (seg.fd < 0)
+			continue;
+		EXPECT_EQ(0, kv_set_backing(self->w.fd, m.out_id, 1, &seg));
+		close(seg.fd);
+		n++;
+	}
+	if (!n)
+		TH_LOG("this machine has no disk");
+	EXPECT_EQ(0, kv_destroy(self->w.fd, KVBM_MANAGER_DESTROY, m.out_id, 0));
 }
 
 TEST_F(backing, hugetlb)

@@ -1393,7 +1393,8 @@ struct kvbm_backing_set {
  * With KVBM_BACKING_FDS there are new descriptors, close-on-exec: for a session
  * with write of the file as it was given, for one with read of the same file
  * opened anew, O_RDONLY. Of files that cannot be opened anew (dma-bufs, and
- * KVBM_BACKING_OPAQUE) only sessions with write get one; others get -1.
+ * KVBM_BACKING_OPAQUE) only sessions with write get one; others get -1. A session of
+ * an earlier epoch gets what one with read gets.
  *
  * Rights: read. Errors: EACCES (also: a security module), EFAULT, EMFILE, ENFILE,
  * ENOENT, ENOMEM, ENOTCONN, EOWNERDEAD, ESHUTDOWN, and those of open(2).
