@@ -19,6 +19,20 @@ int kvbm_set_quota(struct kvbm *kvbm, uint64_t manager, uint32_t kind, uint64_t 
 	return kvbm_conn_call(kvbm->conn, KVBM_QUOTA, &a);
 }
 
+static int ask_quota(struct kvbm *kvbm, struct kvbm_quota *a, uint64_t *blocks,
+		     uint64_t *held)
+{
+	int err = kvbm_conn_call(kvbm->conn, KVBM_QUOTA, a);
+
+	if (err)
+		return err;
+	if (blocks)
+		*blocks = a->blocks;
+	if (held)
+		*held = a->out_held;
+	return 0;
+}
+
 int kvbm_get_quota(struct kvbm *kvbm, uint64_t manager, uint32_t kind, uint64_t id,
 		   uint64_t *blocks, uint64_t *held)
 {
@@ -28,15 +42,25 @@ int kvbm_get_quota(struct kvbm *kvbm, uint64_t manager, uint32_t kind, uint64_t 
 		.kind = kind,
 		.id = id,
 	};
-	int err = kvbm_conn_call(kvbm->conn, KVBM_QUOTA, &a);
 
-	if (err)
-		return err;
-	if (blocks)
-		*blocks = a.blocks;
-	if (held)
-		*held = a.out_held;
-	return 0;
+	return ask_quota(kvbm, &a, blocks, held);
+}
+
+int kvbm_next_quota(struct kvbm *kvbm, uint64_t manager, uint32_t kind, uint64_t *id,
+		    uint64_t *blocks, uint64_t *held)
+{
+	struct kvbm_quota a = {
+		.size = sizeof(a),
+		.flags = KVBM_QUOTA_NEXT,
+		.manager = manager,
+		.kind = kind,
+		.id = *id,
+	};
+	int err = ask_quota(kvbm, &a, blocks, held);
+
+	if (!err)
+		*id = a.id;
+	return err;
 }
 
 int kvbm_manager_epoch(struct kvbm *kvbm, uint64_t manager, uint32_t *epoch)
@@ -49,17 +73,31 @@ int kvbm_manager_epoch(struct kvbm *kvbm, uint64_t manager, uint32_t *epoch)
 	return err;
 }
 
-int kvbm_raise_epoch(struct kvbm_session *session, uint32_t flags, uint32_t *epoch)
+/* @manager: 0 for that of the session on @conn. */
+static int raise_epoch(struct kvbm_conn *conn, uint64_t manager, uint32_t flags,
+		       uint32_t *epoch)
 {
 	struct kvbm_epoch a = {
 		.size = sizeof(a),
 		.flags = KVBM_EPOCH_RAISE | flags,
+		.manager = manager,
 	};
-	int err = kvbm_conn_call(session->conn, KVBM_EPOCH, &a);
+	int err = kvbm_conn_call(conn, KVBM_EPOCH, &a);
 
 	if (!err && epoch)
 		*epoch = a.out_epoch;
 	return err;
+}
+
+int kvbm_raise_epoch(struct kvbm_session *session, uint32_t flags, uint32_t *epoch)
+{
+	return raise_epoch(session->conn, 0, flags, epoch);
+}
+
+int kvbm_manager_raise_epoch(struct kvbm *kvbm, uint64_t manager, uint32_t flags,
+			     uint32_t *epoch)
+{
+	return raise_epoch(kvbm->conn, manager, flags, epoch);
 }
 
 int kvbm_take_over(struct kvbm *kvbm, uint64_t manager, uint32_t flags,

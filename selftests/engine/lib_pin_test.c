@@ -121,6 +121,7 @@ static void refused_in_process(void)
 	struct kvbm_session *s;
 	struct kvbm_map *map;
 	uint32_t epoch;
+	uint64_t id = 0;
 
 	begin();
 	EXPECT_EQ(kvbm_set_quota(f.kvbm, f.manager, KVBM_QUOTA_SESSION, 0, 1),
@@ -129,10 +130,31 @@ static void refused_in_process(void)
 		  -EOPNOTSUPP);
 	EXPECT_EQ(kvbm_manager_epoch(f.kvbm, f.manager, &epoch), -EOPNOTSUPP);
 	EXPECT_EQ(kvbm_raise_epoch(f.s, 0, NULL), -EOPNOTSUPP);
+	EXPECT_EQ(kvbm_manager_raise_epoch(f.kvbm, f.manager, 0, NULL), -EOPNOTSUPP);
+	EXPECT_EQ(kvbm_next_quota(f.kvbm, f.manager, KVBM_QUOTA_UID, &id, NULL, NULL),
+		  -EOPNOTSUPP);
 	EXPECT_EQ(kvbm_take_over(f.kvbm, f.manager, 0, &s), -EOPNOTSUPP);
 	EXPECT_EQ(kvbm_set_backing(f.s, 1, &segment), -EOPNOTSUPP);
 	EXPECT_EQ(kvbm_map_backing(f.s, &map), -EOPNOTSUPP);
 	tear_down(&f);
+}
+
+/* Whether the mapping that has @address has MADV_DONTDUMP. */
+static bool left_out_of_dumps(const void *address)
+{
+	FILE *f = fopen("/proc/self/smaps", "r");
+	unsigned long from, to;
+	bool here = false, found = false;
+	char line[512];
+
+	while (f && !found && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%lx-%lx ", &from, &to) == 2)
+			here = (uintptr_t)address >= from && (uintptr_t)address < to;
+		found = here && !strncmp(line, "VmFlags:", 8) && strstr(line, " dd");
+	}
+	if (f)
+		fclose(f);
+	return found;
 }
 
 static void on_the_device(void)
@@ -141,7 +163,7 @@ static void on_the_device(void)
 	struct kvbm_session *successor;
 	struct kvbm_mutable block;
 	struct kvbm_map *map, *again;
-	uint64_t blocks, held;
+	uint64_t blocks, held, id;
 	uint32_t epoch;
 	struct stat st;
 	int fd, i;
@@ -177,11 +199,28 @@ static void on_the_device(void)
 	ASSERT_EQ(kvbm_get_quota(f.kvbm, f.manager, KVBM_QUOTA_SESSION, 0, &blocks,
 				 &held), 0);
 	EXPECT_EQ(blocks, 3);
+	id = getuid();
+	ASSERT_EQ(kvbm_set_quota(f.kvbm, f.manager, KVBM_QUOTA_UID, id, 5), 0);
+	id = 0;
+	ASSERT_EQ(kvbm_next_quota(f.kvbm, f.manager, KVBM_QUOTA_UID, &id, &blocks, NULL),
+		  0);
+	EXPECT_EQ(id, getuid());
+	EXPECT_EQ(blocks, 5);
+	id++;
+	EXPECT_EQ(kvbm_next_quota(f.kvbm, f.manager, KVBM_QUOTA_UID, &id, NULL, NULL),
+		  -ENOENT);
+	EXPECT_EQ(id, getuid() + 1);
 	ASSERT_EQ(kvbm_take_over(f.kvbm, f.manager, KVBM_EPOCH_FORCE, &successor), 0);
 	ASSERT_EQ(kvbm_manager_epoch(f.kvbm, f.manager, &epoch), 0);
 	EXPECT_EQ(epoch, 2);
+	ASSERT_EQ(kvbm_manager_raise_epoch(f.kvbm, f.manager, 0, &epoch), 0);
+	EXPECT_EQ(epoch, 3);
+	EXPECT_EQ(kvbm_allocate(successor, 1, &block, NULL, NULL), -EOWNERDEAD);
 	EXPECT_EQ(kvbm_allocate(f.s, 1, &block, NULL, NULL), -EOWNERDEAD);
+	kvbm_session_close(successor);
+	ASSERT_EQ(kvbm_take_over(f.kvbm, f.manager, 0, &successor), 0);
 	ASSERT_EQ(kvbm_map_backing(successor, &again), 0);
+	EXPECT(left_out_of_dumps(kvbm_map_block(again, 0, 0)));
 	EXPECT(!strcmp(kvbm_map_block(again, 1, 15), "still here"));
 	kvbm_unmap(again);
 	kvbm_session_close(successor);

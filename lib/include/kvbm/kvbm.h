@@ -788,7 +788,21 @@ int kvbm_set_quota(struct kvbm *kvbm, uint64_t manager, uint32_t kind, uint64_t 
 int kvbm_get_quota(struct kvbm *kvbm, uint64_t manager, uint32_t kind, uint64_t id,
 		   uint64_t *blocks, uint64_t *held);
 
+/*
+ * The same of the user or the group with the lowest id that is not below *@id, of
+ * those that have a limit of their own or are charged; *@id is its id then.
+ * -ENOENT when there is none.
+ */
+int kvbm_next_quota(struct kvbm *kvbm, uint64_t manager, uint32_t kind, uint64_t *id,
+		    uint64_t *blocks, uint64_t *held);
+
 int kvbm_manager_epoch(struct kvbm *kvbm, uint64_t manager, uint32_t *epoch);
+/*
+ * Without a session, for an operator: all that there are change nothing any more.
+ * Otherwise as kvbm_raise_epoch().
+ */
+int kvbm_manager_raise_epoch(struct kvbm *kvbm, uint64_t manager, uint32_t flags,
+			     uint32_t *epoch);
 
 /**
  * kvbm_raise_epoch - let older sessions change nothing any more
