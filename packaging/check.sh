@@ -217,6 +217,8 @@ completes() {
 		offers 'kvbmctl create manager --tier=' 'G1 G2 G3 G4' &&
 		offers 'kvbmctl create manager p' 'prod:' &&
 		offers 'kvbmctl gc --d' '--device= --destroy' &&
+		offers 'kvbmctl quota ' 'prod:g1 prod:g2' &&
+		offers 'kvbmctl epoch --r' '--raise' &&
 		offers 'kvbmctl list x' '' || return 1
 	# Every command and every option is known to it.
 	local word missing=0 file=$root/usr/local/share/bash-completion/completions/kvbmctl

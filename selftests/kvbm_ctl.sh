@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # kvbmctl: what it shows of a manager that is used, as text and as JSON; what it
-# says to bad input; and that it destroys nothing by accident. BusyBox is enough.
+# says to bad input; limits and epochs; and that it destroys nothing by accident.
+# BusyBox is enough.
 #
 # shellcheck disable=SC2317	# the tests are called by name
 
@@ -70,7 +71,7 @@ holder() {
 holders_text() {
 	status 0 kvbmctl holders "$r:a" &&
 		has "^BLOCKS  *GUARDS  *OLDEST  *PID  *COMM" &&
-		has "^ *12  *12  *[0-9.]* s  *$held  *rank-0  *root  *rwo-  *$r:a" &&
+		has "^ *12  *12  *[0-9.]* s  *$held  *rank-0  *root  *rwo--  *$r:a" &&
 		status 0 kvbmctl holders "$r" && has "$held" &&
 		status 0 kvbmctl holders && has "$held"
 }
@@ -113,6 +114,70 @@ show_and_stat() {
 		status 0 kvbmctl stat "$r:a" && has '^inflight_immutable  *7$' &&
 		has '^regret_sample  *1$' && has '^states\[inactive\]  *3$' &&
 		status 0 kvbmctl stat --json "$r:a" && has '"wait_total_ns": 0'
+}
+
+# Path, bytes, and who gave it.
+show_backing() {
+	status 0 kvbmctl show "$r:a" &&
+		has "^memfd  *1\.2  *1  *root, pid $held  */memfd:kvbm-hold" &&
+		status 0 kvbmctl show --json "$r:a" && has '"bytes": 1310720' &&
+		has '"path": "/memfd:kvbm-hold (deleted)"' && has '"kind": "memfd"' &&
+		has "\"pid\": $held" && has '"uid": 0' &&
+		status 0 kvbmctl show "$r:b" && ! has memfd
+}
+
+quota_sets_and_shows() {
+	status 0 kvbmctl quota "$r:a" && has '^session  *each  *none  *-$' &&
+		has '^user  *each  *none  *-$' && has '^user  *root  *none  *0$' &&
+		status 0 kvbmctl quota "$r:a" --user=nobody --set=1k &&
+		has '^user  *nobody  *1000  *0$' &&
+		status 0 kvbmctl quota "$r:a" --session --set=500 && has ' 500  *-$' &&
+		status 0 kvbmctl quota "$r:a" --user=each --set=200 &&
+		status 0 kvbmctl quota "$r:a" && has '^session  *each  *500  *-$' &&
+		has '^user  *each  *200  *-$' && has '^user  *root  *200  *12$' &&
+		has '^user  *nobody  *1000  *0$' &&
+		status 0 kvbmctl quota "$r:a" --json && has '"limit": 500' &&
+		has '"who": "nobody"' && has '"held": 12' &&
+		status 0 kvbmctl quota "$r:a" --user=nobody --clear &&
+		status 0 kvbmctl quota "$r:a" && ! has nobody &&
+		status 0 kvbmctl quota "$r:a" --user=each --clear &&
+		status 0 kvbmctl quota "$r:a" --user=0 && has '^user  *root  *none  *12$'
+}
+
+# What it is for: who exceeds it is told.
+quota_counts() {
+	status 0 kvbmctl quota "$r:b" --session --set=4 &&
+		status 1 $hold "$r:b" 5 0 0 && says 'allocate: ' &&
+		status 0 kvbmctl quota "$r:b" --session --set=5 &&
+		status 0 $hold "$r:b" 5 0 0 &&
+		status 0 kvbmctl quota "$r:b" --session --clear
+}
+
+quota_of_groups() {
+	dir=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/self/mounts)
+	[ -n "$dir" ] || { mkdir -p /tmp/cg && mount -t cgroup2 none /tmp/cg && dir=/tmp/cg; }
+	mkdir "$dir/ctl-group" || return 1
+	status 0 kvbmctl quota "$r:a" --cgroup=/ctl-group --set=7 &&
+		has '^cgroup  */ctl-group  *7  *0$' &&
+		status 0 kvbmctl quota "$r:a" --cgroup="$dir/ctl-group" &&
+		has '^cgroup  */ctl-group  *7  *0$' &&
+		status 0 kvbmctl quota "$r:a" && has '^cgroup  */ctl-group  *7  *0$' &&
+		has '^cgroup  */  *none  *12$' &&
+		status 1 kvbmctl quota "$r:a" --cgroup=/tmp && says 'no group' &&
+		status 1 kvbmctl quota "$r:a" --cgroup=none && says 'no group' &&
+		status 0 kvbmctl quota "$r:a" --cgroup=/ctl-group --clear
+	result=$?
+	rmdir "$dir/ctl-group"
+	return "$result"
+}
+
+epoch_shows_and_raises() {
+	status 0 kvbmctl epoch "$r:a" && has "^$r:a: epoch 1\$" &&
+		status 0 kvbmctl holders "$r:a" && has ' rwo-- ' &&
+		status 0 kvbmctl epoch --raise "$r:a" && has "^$r:a: epoch 2; older" &&
+		status 0 kvbmctl holders "$r:a" && has ' rwo-f ' &&
+		status 0 kvbmctl holders "$r:a" --json && has '"fenced": true' &&
+		status 0 kvbmctl epoch "$r:a" --raise --force --json && has '"epoch": 3'
 }
 
 # The same numbers as in sysfs, nobody moving.
@@ -198,14 +263,18 @@ gc_cached() {
 
 bad_input() {
 	for bad in 'holders none' 'holders none:x' 'dump none:x' 'dump none' 'top -b none' \
-		   'gc none' 'gc none:x' 'check none:x' 'stat none:x' 'show none'; do
+		   'gc none' 'gc none:x' 'check none:x' 'stat none:x' 'show none' \
+		   'quota none:x' 'quota none' 'epoch none:x' 'epoch none'; do
 		# shellcheck disable=SC2086	# words
 		status 1 kvbmctl $bad || return 1
 		[ -s /tmp/ctl.err ] && [ ! -s /tmp/ctl.out ] || return 1
 	done
 	for bad in 'holders a b' 'dump' 'dump a:b --state=odd' 'dump a:b --count=0' \
 		   'dump a:b --start=-1' 'top -i 0' 'top -n 0' 'top -n x' 'gc --older=x' \
-		   'gc --force' 'frobnicate'; do
+		   'gc --force' 'frobnicate' 'quota' 'quota a:b --set=1' \
+		   'quota a:b --session --set=x' 'quota a:b --session --set=-1' \
+		   'quota a:b --session --set=1 --clear' 'quota a:b --user=no-such-user' \
+		   'quota a:b --session --user=0' 'epoch' 'epoch a:b --force'; do
 		# shellcheck disable=SC2086	# words
 		status 2 kvbmctl $bad || return 1
 		[ -s /tmp/ctl.err ] || return 1
@@ -222,6 +291,12 @@ not_readable() {
 	status 1 su nobody -s /bin/sh -c "kvbmctl holders $r:secret" && says 'no right' &&
 		status 1 su nobody -s /bin/sh -c "kvbmctl dump $r:secret" &&
 		says 'no right' &&
+		status 1 su nobody -s /bin/sh -c "kvbmctl quota $r:secret" &&
+		says 'no right' &&
+		status 1 su nobody -s /bin/sh -c "kvbmctl quota $r:a --session --set=1" &&
+		says 'only the owner' &&
+		status 1 su nobody -s /bin/sh -c "kvbmctl epoch $r:a --raise" &&
+		says 'only the owner' &&
 		status 0 su nobody -s /bin/sh -c "kvbmctl holders $r" &&
 		says 'may not be read' &&
 		status 0 su nobody -s /bin/sh -c "kvbmctl top -b -n1 $r" &&
@@ -236,21 +311,25 @@ not_readable() {
 kvbmctl create registry "$r" --capacity=1k >/dev/null || skip_all "cannot create"
 kvbmctl create manager "$r:a" --blocks=40 >/dev/null
 kvbmctl create manager "$r:b" --blocks=16 >/dev/null
-holder ctl.fifo "$r:a" 5 7 3 rank-0
+holder ctl.fifo "$r:a" 5 7 3 rank-0 32768
 held=$pid
 # Open for as long as the holder shall live.
 exec 9<>/tmp/ctl.fifo
 read -r word </tmp/ctl.fifo.out
 [ "$word" = ready ] || skip_all "kvbm_hold is not ready"
 
-echo "1..17"
+echo "1..22"
 test_case "holders, as text" holders_text
 test_program "holders, as JSON" holders_json
 test_program "dump, as text" dump_text
 test_case "dump, as JSON" dump_json
 test_case "check" check_text
 test_case "show and stat" show_and_stat
+test_case "show: backing" show_backing
 test_case "stat equals sysfs" equals_sysfs
+test_program "quota sets and shows limits" quota_sets_and_shows
+test_program "quota counts" quota_counts
+test_program "quota of groups" quota_of_groups
 test_case "top, table by table" top_batch
 test_program "top needs a terminal" top_needs_a_terminal
 test_case "top, on a screen" top_screen
@@ -259,6 +338,7 @@ test_program "bad input" bad_input
 test_case "what may not be read" not_readable
 test_case "monitor" monitor
 test_case "gc destroys nothing unasked" gc_is_careful
+test_case "epoch shows and raises" epoch_shows_and_raises
 exec 9<&-
 kill "$held" 2>/dev/null
 wait "$held" 2>/dev/null

@@ -2,10 +2,11 @@
 /*
  * For the tests of programs: a process that holds blocks until its stdin ends.
  *
- *	kvbm_hold REGISTRY:MANAGER MUTABLE REGISTERED CACHED [COMM]
+ *	kvbm_hold REGISTRY:MANAGER MUTABLE REGISTERED CACHED [COMM [BYTES]]
  *
  * CACHED blocks are registered and given back, MUTABLE and REGISTERED ones kept.
- * COMM becomes the name of the process. Says "ready" when all that is done.
+ * COMM becomes the name of the process. With BYTES, the manager is given so much
+ * memory for each block. Says "ready" when all that is done.
  */
 #include <err.h>
 #include <stdio.h>
@@ -42,6 +43,21 @@ static void fill(struct kvbm_session *s, size_t n, uint64_t chain,
 	free(hashes);
 }
 
+static void give_memory(struct kvbm_session *s, uint64_t bytes)
+{
+	uint64_t size = bytes * kvbm_session_block_count(s);
+	struct kvbm_segment segment = {
+		.kind = KVBM_BACKING_MEMFD,
+		.stride = bytes,
+		.bytes = bytes,
+	};
+
+	segment.fd = kvbm_memfd_create("kvbm-hold", size, 0);
+	check(segment.fd, "memfd");
+	check(kvbm_set_backing(s, 1, &segment), "backing");
+	close(segment.fd);
+}
+
 int main(int argc, char **argv)
 {
 	size_t nr_mutable, nr_registered, nr_cached;
@@ -53,7 +69,7 @@ int main(int argc, char **argv)
 	char c;
 
 	if (argc < 5)
-		errx(2, "usage: kvbm_hold R:M MUTABLE REGISTERED CACHED [COMM]");
+		errx(2, "usage: kvbm_hold R:M MUTABLE REGISTERED CACHED [COMM [BYTES]]");
 	nr_mutable = strtoul(argv[2], NULL, 10);
 	nr_registered = strtoul(argv[3], NULL, 10);
 	nr_cached = strtoul(argv[4], NULL, 10);
@@ -62,6 +78,8 @@ int main(int argc, char **argv)
 	check(kvbm_open("/dev/kvbm", &kvbm), "/dev/kvbm");
 	check(kvbm_find_manager(kvbm, argv[1], &m), argv[1]);
 	check(kvbm_bind(kvbm, m.id, 0, &s), "bind");
+	if (argc > 6)
+		give_memory(s, strtoull(argv[6], NULL, 10));
 	im = calloc(nr_registered + nr_cached + 1, sizeof(*im));
 	mu = calloc(nr_mutable + 1, sizeof(*mu));
 	if (!im || !mu)

@@ -11,8 +11,8 @@ _kvbmctl_names() {
 
 _kvbmctl() {
 	local cur=${COMP_WORDS[COMP_CWORD]} line=${COMP_LINE:0:COMP_POINT}
-	local commands="create list show destroy stat check dump holders top gc info
-		monitor"
+	local commands="create list show destroy stat check dump holders top gc quota
+		epoch info monitor"
 	local words word command='' object='' options='--device= --json --help' choices=''
 	local prefix
 
@@ -62,6 +62,12 @@ _kvbmctl() {
 	top)
 		options+=' --batch --interval= --count='
 		[ -n "$object" ] || choices=$(_kvbmctl_names all) ;;
+	quota)
+		options+=' --session --user= --user=each --cgroup= --set= --clear'
+		[ -n "$object" ] || choices=$(_kvbmctl_names all | grep :) ;;
+	epoch)
+		options+=' --raise --force'
+		[ -n "$object" ] || choices=$(_kvbmctl_names all | grep :) ;;
 	gc)
 		options+=' --cached --older= --destroy'
 		[ -n "$object" ] || choices=$(_kvbmctl_names all) ;;

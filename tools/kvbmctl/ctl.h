@@ -35,6 +35,8 @@ int ctl_holders(struct ctl *ctl, int argc, char **argv);
 int ctl_dump(struct ctl *ctl, int argc, char **argv);
 int ctl_gc(struct ctl *ctl, int argc, char **argv);
 int ctl_top(struct ctl *ctl, int argc, char **argv);
+int ctl_quota(struct ctl *ctl, int argc, char **argv);
+int ctl_epoch(struct ctl *ctl, int argc, char **argv);
 
 /* --device and --json, before and after the command; its input is the ctl. */
 extern const struct argp ctl_common_argp;
@@ -108,6 +110,11 @@ const char *comm_word(const struct kvbm_session_info *session);
  */
 json_t *backing_json(struct ctl *ctl, uint64_t manager);
 void print_backing(struct ctl *ctl, uint64_t manager);
+
+/* cgroup.c: a group of cgroup v2, by its path or its id. 0 or -errno. */
+int cgroup_parse(const char *text, uint64_t *id);
+/* Its path, or its id if that cannot be found out. Static memory. */
+const char *cgroup_word(uint64_t id);
 
 /* uid, gid and mode as members of @json. */
 void rights_json(json_t *json, uint32_t uid, uint32_t gid, uint32_t mode);

@@ -102,16 +102,17 @@ static const char *cgroup_path(const struct kvbm_session_info *s)
 	return found;
 }
 
-/* "rw" as in modes; o: it ends with its owner; e: the process has ended. */
+/* "rw" as in modes; o: it ends with its owner; e: the process has ended; f: fenced. */
 static const char *flags_word(uint32_t flags)
 {
 	static char word[8];
 
-	snprintf(word, sizeof(word), "%c%c%c%c",
+	snprintf(word, sizeof(word), "%c%c%c%c%c",
 		 flags & KVBM_BIND_READ ? 'r' : '-',
 		 flags & KVBM_BIND_WRITE ? 'w' : '-',
 		 flags & KVBM_BIND_OWNED ? 'o' : '-',
-		 flags & KVBM_SESSION_ENDED ? 'e' : '-');
+		 flags & KVBM_SESSION_ENDED ? 'e' : '-',
+		 flags & KVBM_SESSION_FENCED ? 'f' : '-');
 	return word;
 }
 
@@ -171,6 +172,8 @@ static json_t *holder_json(const struct holder *holder, uint64_t now)
 	json_object_set_new(json, "owned", json_boolean(s->flags & KVBM_BIND_OWNED));
 	json_object_set_new(json, "process_ended",
 			    json_boolean(s->flags & KVBM_SESSION_ENDED));
+	json_object_set_new(json, "fenced",
+			    json_boolean(s->flags & KVBM_SESSION_FENCED));
 	return json;
 }
 

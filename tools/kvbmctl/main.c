@@ -25,6 +25,8 @@ static const struct {
 	{ "holders", NULL, ctl_holders },
 	{ "dump", NULL, ctl_dump },
 	{ "gc", NULL, ctl_gc },
+	{ "quota", NULL, ctl_quota },
+	{ "epoch", NULL, ctl_epoch },
 };
 
 struct main_input {
@@ -72,6 +74,8 @@ static const struct argp argp = {
 	       "  holders [REGISTRY | REGISTRY:MANAGER]\n"
 	       "  top [REGISTRY | REGISTRY:MANAGER]\n"
 	       "  gc [REGISTRY | REGISTRY:MANAGER]\n"
+	       "  quota REGISTRY:MANAGER\n"
+	       "  epoch REGISTRY:MANAGER\n"
 	       "  info\n"
 	       "  monitor REGISTRY\n"
 	       "\n"
