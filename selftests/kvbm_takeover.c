@@ -5,11 +5,14 @@
  * points. After each kill the account must be exact, and whatever is registered
  * must have all of its bytes, as somebody sees them who can only read.
  *
- *	KVBM_LONG=1	thousands of kills instead of hundreds
+ *	KVBM_LONG=1	twenty times as many kills
  */
+#include <limits.h>
+#include <linux/futex.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "kvbm_util.h"
@@ -26,9 +29,10 @@
 
 /* What the workers and the parent tell each other. */
 struct shared {
-	int stop;
+	int stop;		/* hold nothing, and wait while it is what it is */
 	int early;		/* register first, write later: what must be caught */
-	int bound;
+	int bound[WORKERS];
+	int parked[WORKERS];	/* the stop that a worker has heeded */
 	int seen_torn;		/* by workers that matched something */
 	int pin;		/* of the transfer: 1 it has one, 2 there is none */
 };
@@ -45,8 +49,9 @@ FIXTURE(takeover)
 	struct kv_world w;
 	struct tier tiers[TIERS];
 	struct shared *shared;
+	pid_t pids[WORKERS];
 	uint64_t random;
-	uint64_t verified, torn;
+	uint64_t rounds, kills, verified, torn;
 };
 
 static uint64_t mix(uint64_t x)
@@ -235,7 +240,19 @@ static int offload(struct view *from, struct view *to, uint32_t n,
 	return err ?: kv_release(to->s, n, copy);
 }
 
-static int work(struct _test_data_takeover *self, uint64_t random)
+/* As long as the parent looks at the books. */
+static void park(struct shared *shared, int worker)
+{
+	int stop;
+
+	while ((stop = __atomic_load_n(&shared->stop, __ATOMIC_SEQ_CST))) {
+		__atomic_store_n(&shared->parked[worker], stop, __ATOMIC_SEQ_CST);
+		syscall(SYS_futex, &shared->stop, FUTEX_WAIT, stop, NULL, NULL, 0);
+	}
+}
+
+/* One request after the other; nothing is held between them. */
+static int work(struct _test_data_takeover *self, int worker, uint64_t random)
 {
 	struct shared *shared = self->shared;
 	struct kvbm_token t[LENGTH];
@@ -247,10 +264,11 @@ static int work(struct _test_data_takeover *self, uint64_t random)
 	for (i = 0; i < TIERS; i++)
 		if (open_view(&self->tiers[i], KVBM_BIND_OWNED, &v[i]))
 			return 1;
-	__atomic_fetch_add(&shared->bound, 1, __ATOMIC_RELAXED);
-	while (!err && !__atomic_load_n(&shared->stop, __ATOMIC_RELAXED)) {
+	__atomic_store_n(&shared->bound[worker], 1, __ATOMIC_SEQ_CST);
+	while (!err) {
 		uint32_t n = 1 + below(&random, LENGTH);
 
+		park(shared, worker);
 		kv_hashes(h, below(&random, CHAINS), n);
 		err = serve(shared, &v[0], n, t, h, &random);
 		/* A copy of bytes that are not there yet proves nothing. */
@@ -259,11 +277,11 @@ static int work(struct _test_data_takeover *self, uint64_t random)
 		if (!err)
 			err = kv_release(v[0].s, n, t);
 	}
-	return err ? 2 : 0;
+	return 2;
 }
 
 /*
- * Nobody is there any more: nobody holds anything, the counters say what the
+ * Nobody holds anything, the dead no more than the living; the counters say what the
  * slots say, and what is registered is whole.
  */
 static void account(struct __test_metadata *_metadata,
@@ -289,41 +307,98 @@ static void account(struct __test_metadata *_metadata,
 	ASSERT_EQ(0, kv_check(self->w.fd, t->id));
 }
 
-/* Some workers, of which one is killed, or all. */
-static void one_round(struct __test_metadata *_metadata,
-		      struct _test_data_takeover *self)
+/* Anew, whoever was killed. */
+static void start_workers(struct _test_data_takeover *self)
 {
 	struct shared *shared = self->shared;
-	int i, status, victim = below(&self->random, WORKERS);
-	bool all = below(&self->random, 2);
-	pid_t pids[WORKERS];
+	int i;
 
-	shared->stop = 0;
-	shared->bound = 0;
+	__atomic_store_n(&shared->stop, 0, __ATOMIC_SEQ_CST);
+	syscall(SYS_futex, &shared->stop, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 	for (i = 0; i < WORKERS; i++) {
 		uint64_t random = mix(self->random + i);
 
-		pids[i] = fork();
-		if (!pids[i])
-			_exit(work(self, random));
+		if (self->pids[i])
+			continue;
+		shared->bound[i] = 0;
+		self->pids[i] = fork();
+		if (!self->pids[i])
+			_exit(work(self, i, random));
 	}
+}
+
+static bool all_bound(const struct shared *shared)
+{
+	int i;
+
+	for (i = 0; i < WORKERS; i++)
+		if (!__atomic_load_n(&shared->bound[i], __ATOMIC_SEQ_CST))
+			return false;
+	return true;
+}
+
+/* What a process held is back when it has been waited for. */
+static void reap(struct __test_metadata *_metadata,
+		 struct _test_data_takeover *self, int worker)
+{
+	int status;
+
+	ASSERT_EQ(self->pids[worker], waitpid(self->pids[worker], &status, 0));
+	ASSERT_TRUE(WIFSIGNALED(status));
+	self->pids[worker] = 0;
+	self->kills++;
+}
+
+/* Those that live release what they hold. */
+static void stop_workers(struct __test_metadata *_metadata,
+			 struct _test_data_takeover *self, int stop)
+{
+	struct shared *shared = self->shared;
+	int i;
+
+	for (i = 0; i < WORKERS; i++) {
+		while (self->pids[i] &&
+		       __atomic_load_n(&shared->parked[i], __ATOMIC_SEQ_CST) != stop) {
+			ASSERT_EQ(0, waitpid(self->pids[i], NULL, WNOHANG));
+			usleep(100);
+		}
+	}
+}
+
+/* At a random point one worker is killed, or all; then the books are looked at. */
+static void one_round(struct __test_metadata *_metadata,
+		      struct _test_data_takeover *self)
+{
+	int i, victim = below(&self->random, WORKERS), stop = ++self->rounds;
+	bool all = !below(&self->random, 4);
+
+	start_workers(self);
 	/* Sometimes before they have begun. */
-	while (below(&self->random, 8) && shared->bound < WORKERS)
+	while (below(&self->random, 8) && !all_bound(self->shared))
 		sched_yield();
 	usleep(below(&self->random, 3000));
-	kill(pids[victim], SIGKILL);
-	for (i = 0; all && i < WORKERS; i++)
-		kill(pids[i], SIGKILL);
-	if (!all)
-		usleep(below(&self->random, 1000));
-	shared->stop = 1;
-	for (i = 0; i < WORKERS; i++) {
-		ASSERT_EQ(pids[i], waitpid(pids[i], &status, 0));
-		if (!WIFSIGNALED(status))
-			ASSERT_EQ(0, status);
-	}
+	for (i = 0; i < WORKERS; i++)
+		if (all || i == victim)
+			kill(self->pids[i], SIGKILL);
+	__atomic_store_n(&self->shared->stop, stop, __ATOMIC_SEQ_CST);
+	for (i = 0; i < WORKERS; i++)
+		if (all || i == victim)
+			reap(_metadata, self, i);
+	stop_workers(_metadata, self, stop);
 	for (i = 0; i < TIERS; i++)
 		account(_metadata, self, &self->tiers[i]);
+}
+
+static void end_workers(struct _test_data_takeover *self)
+{
+	int i;
+
+	for (i = 0; i < WORKERS; i++) {
+		if (!self->pids[i])
+			continue;
+		kill(self->pids[i], SIGKILL);
+		waitpid(self->pids[i], NULL, 0);
+	}
 }
 
 /* A debug kernel takes ten times as long for each. */
@@ -334,13 +409,15 @@ static unsigned int rounds(unsigned int usual)
 	return getenv("KVBM_LONG") ? 20 * usual : usual;
 }
 
-TEST_F_TIMEOUT(takeover, kills_at_random_points, 1200)
+TEST_F_TIMEOUT(takeover, kills_at_random_points, 2400)
 {
-	unsigned int i, n = rounds(200);
+	unsigned int n = rounds(1000);
 
-	for (i = 0; i < n; i++)
+	while (self->kills < n)
 		one_round(_metadata, self);
-	TH_LOG("%u kills, %llu blocks verified, %llu torn", n,
+	end_workers(self);
+	TH_LOG("%llu kills, %llu accounts, %llu blocks verified, %llu torn",
+	       (unsigned long long)self->kills, (unsigned long long)self->rounds,
 	       (unsigned long long)self->verified, (unsigned long long)self->torn);
 	EXPECT_EQ(0u, self->torn);
 	EXPECT_EQ(0, self->shared->seen_torn);
@@ -349,15 +426,16 @@ TEST_F_TIMEOUT(takeover, kills_at_random_points, 1200)
 }
 
 /* The test itself: writers that register first are caught. */
-TEST_F_TIMEOUT(takeover, catches_early_registration, 1200)
+TEST_F_TIMEOUT(takeover, catches_early_registration, 2400)
 {
-	unsigned int i, n = rounds(400);
+	unsigned int n = rounds(1000);
 
 	self->shared->early = 1;
 	/* What is torn stays so: once is enough. */
-	for (i = 0; i < n && !self->torn; i++)
+	while (self->kills < n && !self->torn)
 		one_round(_metadata, self);
-	TH_LOG("caught after %u kills", i);
+	end_workers(self);
+	TH_LOG("caught after %llu kills", (unsigned long long)self->kills);
 	EXPECT_LT(0u, self->torn);
 }
 
@@ -413,11 +491,11 @@ TEST_F_TIMEOUT(takeover, old_process_writes_on, 300)
 			_exit(1);
 		for (i = 0; i < n; i++)
 			ids[i] = t[i].id;
-		shared->bound = 1;
+		shared->bound[0] = 1;
 		scribble(v.map, ids, n, &shared->stop);
 		_exit(0);
 	}
-	while (!__atomic_load_n(&shared->bound, __ATOMIC_RELAXED))
+	while (!__atomic_load_n(&shared->bound[0], __ATOMIC_RELAXED))
 		usleep(100);
 	ASSERT_EQ(0, open_view(&self->tiers[0], KVBM_BIND_OWNED, &v));
 	ASSERT_EQ(0, kv_epoch(v.s, KVBM_EPOCH_RAISE | KVBM_EPOCH_FORCE, NULL));
@@ -441,7 +519,7 @@ static int engine(struct _test_data_takeover *self, int to)
 
 	if (open_view(&self->tiers[0], KVBM_BIND_OWNED, &v))
 		return 1;
-	self->shared->bound = 1;
+	self->shared->bound[0] = 1;
 	if (kv_allocate(v.s, 20, t, NULL, NULL))
 		return 1;
 	pin = kv_pin(v.s, KVBM_PIN_WRITE, 20, t);
@@ -503,7 +581,7 @@ TEST_F_TIMEOUT(takeover, transfer_outlives_the_engine, 300)
 		}
 		close(sock[0]);
 		close(sock[1]);
-		while (!__atomic_load_n(&shared->bound, __ATOMIC_RELAXED))
+		while (!__atomic_load_n(&shared->bound[0], __ATOMIC_RELAXED))
 			sched_yield();
 		usleep(below(&self->random, 1500));
 		kill(e, SIGKILL);
