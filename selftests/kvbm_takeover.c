@@ -6,6 +6,7 @@
  * must have all of its bytes, as somebody sees them who can only read.
  *
  *	KVBM_LONG=1	twenty times as many kills
+ *	KVBM_KILLS=n	so many
  */
 #include <limits.h>
 #include <linux/futex.h>
@@ -409,9 +410,16 @@ static unsigned int rounds(unsigned int usual)
 	return getenv("KVBM_LONG") ? 20 * usual : usual;
 }
 
+static unsigned int kills(void)
+{
+	const char *n = getenv("KVBM_KILLS");
+
+	return n ? strtoul(n, NULL, 10) : rounds(1000);
+}
+
 TEST_F_TIMEOUT(takeover, kills_at_random_points, 2400)
 {
-	unsigned int n = rounds(1000);
+	unsigned int n = kills();
 
 	while (self->kills < n)
 		one_round(_metadata, self);
@@ -428,7 +436,7 @@ TEST_F_TIMEOUT(takeover, kills_at_random_points, 2400)
 /* The test itself: writers that register first are caught. */
 TEST_F_TIMEOUT(takeover, catches_early_registration, 2400)
 {
-	unsigned int n = rounds(1000);
+	unsigned int n = kills();
 
 	self->shared->early = 1;
 	/* What is torn stays so: once is enough. */
