@@ -147,9 +147,9 @@ quota_sets_and_shows() {
 # What it is for: who exceeds it is told.
 quota_counts() {
 	status 0 kvbmctl quota "$r:b" --session --set=4 &&
-		status 1 $hold "$r:b" 5 0 0 && says 'allocate: ' &&
+		status 1 "$hold" "$r:b" 5 0 0 && says 'allocate: ' &&
 		status 0 kvbmctl quota "$r:b" --session --set=5 &&
-		status 0 $hold "$r:b" 5 0 0 &&
+		status 0 "$hold" "$r:b" 5 0 0 &&
 		status 0 kvbmctl quota "$r:b" --session --clear
 }
 

@@ -114,7 +114,8 @@ static const struct argp argp = {
 	.options = options,
 	.parser = parse,
 	.args_doc = "REGISTRY:MANAGER",
-	.doc = "Limit how many blocks each session, a user or a group may hold, or show the limits.",
+	.doc = "Limit how many blocks each session, a user or a group may hold, or show what\n"
+	       "the limits are.",
 	.children = ctl_children,
 };
 
@@ -256,7 +257,7 @@ static int find_group(struct quota *q)
 	int err = cgroup_parse(q->group, &q->id);
 
 	if (err == -EINVAL || err == -ENOENT || err == -ENOTDIR)
-		say("there is no group '%s' in cgroup v2; 'kvbmctl holders' shows those of sessions",
+		say("no group '%s' in cgroup v2; 'kvbmctl holders' shows those of sessions",
 		    q->group);
 	else if (err)
 		say_err(err, "group '%s'", q->group);
