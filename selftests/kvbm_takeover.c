@@ -469,6 +469,70 @@ static void use_all(struct __test_metadata *_metadata,
 	EXPECT_EQ(0, kv_check(v->s, 0));
 }
 
+/* What the dead one registered is there with its bytes, and nothing else is. */
+static void look_for(struct __test_metadata *_metadata, struct view *v, uint32_t n,
+		     uint32_t registered, const struct kvbm_hash *h)
+{
+	static const uint32_t flags[] = { 0, KVBM_MATCH_SCATTERED, KVBM_MATCH_SCAN };
+	struct kvbm_token t[LENGTH];
+	struct kvbm_match a = { .size = sizeof(a), .count = n, .hashes = ptr(h),
+				.tokens = ptr(t) };
+	unsigned int i, k, found;
+
+	for (k = 0; k < 3; k++) {
+		memset(t, 0, sizeof(t));
+		a.flags = flags[k];
+		ASSERT_EQ(0, kv(v->s, KVBM_MATCH, &a));
+		for (i = found = 0; i < n; i++) {
+			if (!t[i].gen)
+				continue;
+			EXPECT_LT(i, registered);
+			EXPECT_TRUE(is_whole(v->map, t[i].id, &h[i]));
+			EXPECT_EQ(0, kv_release(v->s, 1, &t[i]));
+			found++;
+		}
+		EXPECT_EQ(registered, found);
+	}
+}
+
+/* The successor knows the name of the manager, and the hashes of its prompt. */
+TEST_F(takeover, only_what_was_registered)
+{
+	struct kvbm_manager_query q = { .size = sizeof(q),
+					.registry = self->w.registry, .name = "g1" };
+	struct kvbm_token t[LENGTH];
+	struct kvbm_hash h[LENGTH];
+	struct tier tier;
+	struct view v;
+	pid_t old;
+
+	kv_hashes(h, 7, LENGTH);
+	old = fork();
+	if (!old) {
+		if (open_view(&self->tiers[0], KVBM_BIND_OWNED, &v) ||
+		    kv_allocate(v.s, LENGTH, t, NULL, NULL) ||
+		    publish(self->shared, &v, 3, t, h, &self->random) ||
+		    kv_stage(v.s, 3, t + 3, h + 3))
+			_exit(1);
+		fill(v.map, t[3].id, &h[3], &self->random);
+		self->shared->bound[0] = 1;
+		pause();
+	}
+	while (!__atomic_load_n(&self->shared->bound[0], __ATOMIC_RELAXED))
+		ASSERT_EQ(0, waitpid(old, NULL, WNOHANG));
+	kill(old, SIGKILL);
+	waitpid(old, NULL, 0);
+	ASSERT_EQ(0, kv(self->w.fd, KVBM_MANAGER_QUERY, &q));
+	tier.id = q.id;
+	ASSERT_EQ(0, open_view(&tier, KVBM_BIND_OWNED, &v));
+	ASSERT_EQ(0, kv_epoch(v.s, KVBM_EPOCH_RAISE | KVBM_EPOCH_FORCE, NULL));
+	look_for(_metadata, &v, LENGTH, 3, h);
+	account(_metadata, self, &self->tiers[0]);
+	EXPECT_EQ(3u, self->verified);
+	EXPECT_EQ(0u, self->torn);
+	close(v.s);
+}
+
 static void scribble(uint64_t *map, const uint32_t *ids, uint32_t n,
 		     const int *until)
 {
@@ -476,8 +540,8 @@ static void scribble(uint64_t *map, const uint32_t *ids, uint32_t n,
 	uint32_t i;
 
 	while (!__atomic_load_n(until, __ATOMIC_RELAXED))
-		for (i = 0; i < n; i++)
-			((volatile uint64_t *)map)[ids[i] * WORDS + ++x % WORDS] = x;
+		for (i = 0; i < n; i++, x++)
+			((volatile uint64_t *)map)[ids[i] * WORDS + x % WORDS] = x;
 }
 
 /*

@@ -107,18 +107,22 @@ static int serve(struct engine *e, const struct workload *workload, size_t first
 	return err;
 }
 
-static int engine_begin(struct engine *e, const struct run *run, uint64_t manager,
+/* All that an engine is told is the name. */
+static int engine_begin(struct engine *e, const struct run *run, const char *name,
 			bool successor)
 {
+	struct kvbm_manager_query m;
 	int err;
 
 	memset(e, 0, sizeof(*e));
 	err = connect_to(run->device, &e->kvbm);
+	if (!err)
+		err = kvbm_find_manager(e->kvbm, name, &m);
 	if (err)
 		return err;
-	err = successor ? kvbm_take_over(e->kvbm, manager, KVBM_EPOCH_FORCE,
+	err = successor ? kvbm_take_over(e->kvbm, m.id, KVBM_EPOCH_FORCE,
 					 &e->session) :
-			  kvbm_bind(e->kvbm, manager, 0, &e->session);
+			  kvbm_bind(e->kvbm, m.id, 0, &e->session);
 	if (!err)
 		err = request_init(&e->request, e->session, &e->tally,
 				   run->workload.longest);
@@ -134,7 +138,7 @@ static void engine_end(struct engine *e)
 }
 
 /* The first engine; it does not come to its end. */
-static noreturn void predecessor(const struct run *run, uint64_t manager,
+static noreturn void predecessor(const struct run *run, const char *name,
 				 struct slot *slot, pid_t parent)
 {
 	struct engine e;
@@ -143,7 +147,7 @@ static noreturn void predecessor(const struct run *run, uint64_t manager,
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
 		_exit(1);
-	err = engine_begin(&e, run, manager, false);
+	err = engine_begin(&e, run, name, false);
 	if (!err)
 		err = kvbm_map_backing(e.session, &e.map);
 	while (!err)
@@ -238,7 +242,7 @@ static int succeed(const struct run *run, const struct scratch *s, size_t count,
 	struct engine e;
 	int err;
 
-	err = engine_begin(&e, run, s->manager, true);
+	err = engine_begin(&e, run, s->name, true);
 	if (!err)
 		err = kvbm_map_backing(e.session, &e.map);
 	if (!err)
@@ -262,7 +266,7 @@ static int serve_cold(struct run *run, const struct scratch_attr *attr, size_t c
 	err = scratch_create(&cold, run->scratch.kvbm, attr);
 	if (err)
 		return err;
-	err = engine_begin(&e, run, cold.manager, false);
+	err = engine_begin(&e, run, cold.name, false);
 	if (!err)
 		err = serve(&e, &run->workload, t->served, count, &served);
 	t->cold_rate = rate_of(&e);
@@ -291,7 +295,7 @@ static int run_engines(struct run *run, const struct scratch *s,
 	fflush(NULL);
 	pid = fork();
 	if (!pid)
-		predecessor(run, s->manager, slot, parent);
+		predecessor(run, s->name, slot, parent);
 	err = pid < 0 ? -errno : kill_predecessor(run, pid, slot, &random);
 	t->served = atomic_load(&slot->served) % run->workload.nr;
 	munmap(slot, sizeof(*slot));
