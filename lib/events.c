@@ -136,6 +136,19 @@ static int take(struct kvbm_events *e, const struct kvbm_event_record **record)
 	return 1;
 }
 
+bool kvbm_events_settle(struct kvbm_events *events, uint64_t first, uint64_t last)
+{
+	uint64_t expected = events->expected;
+
+	if (expected > last)
+		return false;
+	/* 0: where it began is not known, so neither how many there were. */
+	if (expected)
+		events->lost += last + 1 - expected;
+	events->expected = last + 1;
+	return first <= last;
+}
+
 static int64_t now_ms(void)
 {
 	struct timespec ts;

@@ -18,6 +18,12 @@
  */
 int kvbm_events_dump_part(struct kvbm_events *events, struct kvbm_events_dump *dump,
 			  const char **records);
+/*
+ * Nothing is left to be read, and a dump that began before event @first was made
+ * says that @last was made: what did not come up to there is lost. Whether any of
+ * that is from @first on.
+ */
+bool kvbm_events_settle(struct kvbm_events *events, uint64_t first, uint64_t last);
 /* The record at @at, or NULL when there is none that makes sense. */
 const struct kvbm_event_record *kvbm_event_record_at(const char *at, size_t bytes);
 

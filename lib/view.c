@@ -455,6 +455,19 @@ int kvbm_view_fd(const struct kvbm_view *view)
 	return kvbm_events_fd(view->events);
 }
 
+/*
+ * Nothing is left that the dump may have seen. A transport may lose the newest
+ * records, with none after them to show it: those before the dump are made up for,
+ * those from while it was made are not. Returns whether there is more to do.
+ */
+static bool caught_up(struct kvbm_view *v)
+{
+	bool lost = kvbm_events_settle(v->events, v->first, v->dump.out_last);
+
+	v->phase = lost ? STALE : SWEEPING;
+	return lost;
+}
+
 /* Records that are there, a bounded number. */
 static int take_records(struct kvbm_view *v, int timeout_ms, int *handled)
 {
@@ -469,9 +482,8 @@ static int take_records(struct kvbm_view *v, int timeout_ms, int *handled)
 			return 0;
 		}
 		if (ret <= 0) {
-			/* Nothing is left that the dump may have seen. */
 			if (!ret && v->phase == CATCHING_UP)
-				v->phase = SWEEPING;
+				*handled += caught_up(v);
 			return ret;
 		}
 		++*handled;

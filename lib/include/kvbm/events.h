@@ -70,7 +70,8 @@ int kvbm_events_fd(const struct kvbm_events *events);
  * @timeout_ms: how long to wait for one; -1 for ever
  *
  * Return: 1; 0 when none came in time; -ENODATA when the registry was destroyed
- * and all is read; -EINTR; others.
+ * and all is read; -ENOBUFS when a transport has lost records, and all that it has
+ * is read; -EINTR; others.
  */
 int kvbm_events_next(struct kvbm_events *events,
 		     const struct kvbm_event_record **record, int timeout_ms);
@@ -111,8 +112,8 @@ int kvbm_events_dump(struct kvbm_events *events,
 /**
  * struct kvbm_event_source - a transport of records
  * @read: fills @buf with whole records, oldest first; bytes, -EAGAIN for none now,
- *	0 at the end, -ENOBUFS when it knows that some were lost. @size is at
- *	least KVBM_EVENT_MAX_SIZE
+ *	0 at the end, -ENOBUFS when it knows that some were lost, and none of
+ *	those that were before is left. @size is at least KVBM_EVENT_MAX_SIZE
  * @dump: as KVBM_EVENTS_DUMP, with size and flags of the argument filled in. Once
  *	the last part was returned, @read has the records up to @out_last, or
  *	they are lost. No part may be older than what @read returned before
