@@ -33,7 +33,7 @@
  * @have: bytes used of that
  * @first: of the last part of a dump
  * @last: same
- * @done: that was all of the dump
+ * @overrun: the listener had no room, and was not empty since
  */
 struct source {
 	struct nl_sock *listener;
@@ -46,7 +46,7 @@ struct source {
 	size_t have;
 	uint64_t first;
 	uint64_t last;
-	bool done;
+	bool overrun;
 };
 
 /* What libnl says, as libkvbm says it. */
@@ -77,34 +77,30 @@ static uint64_t u64_of(struct nlattr **attrs, int type)
 	       nla_get_u64(attrs[type]) : 0;
 }
 
-/* A message with records, of the group or of a dump. */
-static int take_records(struct nl_msg *msg, void *arg)
+/* A message with records, of the group or of a dump: 0, or -ENOBUFS. */
+static int take_records(struct source *s, struct nlmsghdr *h)
 {
 	struct nlattr *attrs[KVBM_NL_A_MAX + 1], *records;
-	struct nlmsghdr *h = nlmsg_hdr(msg);
-	struct source *s = arg;
 	size_t len;
 
-	if (genlmsg_parse(h, 0, attrs, KVBM_NL_A_MAX, NULL))
-		return NL_SKIP;
-	if (u64_of(attrs, KVBM_NL_A_REGISTRY) != s->registry)
-		return NL_SKIP;
+	if (genlmsg_parse(h, 0, attrs, KVBM_NL_A_MAX, NULL) ||
+	    u64_of(attrs, KVBM_NL_A_REGISTRY) != s->registry)
+		return 0;
 	s->first = u64_of(attrs, KVBM_NL_A_FIRST);
 	s->last = u64_of(attrs, KVBM_NL_A_LAST);
 	records = attrs[KVBM_NL_A_RECORDS];
 	len = records ? nla_len(records) : 0;
 	if (len > s->size - s->have)
-		return -NLE_NOMEM;
+		return -ENOBUFS;
 	if (len)
 		memcpy(s->buf + s->have, nla_data(records), len);
 	s->have += len;
-	return NL_OK;
+	return 0;
 }
 
-static int take_done(struct nl_msg *msg, void *arg)
+static int take_events(struct nl_msg *msg, void *arg)
 {
-	((struct source *)arg)->done = true;
-	return NL_STOP;
+	return take_records(arg, nlmsg_hdr(msg)) ? -NLE_NOMEM : NL_OK;
 }
 
 static struct nl_sock *connect_socket(void)
@@ -133,7 +129,13 @@ static int request(struct nl_sock *sock, const struct source *s, int cmd, int fl
 	return err < 0 ? error_of(err) : 0;
 }
 
-/* What a dump tells is older than what is read after it: not before it ends. */
+/*
+ * What a dump tells is older than what is read after it: not before it ends.
+ *
+ * The kernel tells of an overrun once, and then drops without a word all that comes
+ * until the socket is empty. So the loss is told when it is: what is dumped after
+ * that makes up for all of it.
+ */
 static ssize_t source_read(void *arg, void *buf, size_t size)
 {
 	struct source *s = arg;
@@ -146,11 +148,16 @@ static ssize_t source_read(void *arg, void *buf, size_t size)
 	s->have = 0;
 	do {
 		err = nl_recvmsgs_default(s->listener);
-	} while (err >= 0 && !s->have);
+		if (err == -NLE_NOMEM)
+			s->overrun = true;
+	} while (!s->have && (err >= 0 || err == -NLE_NOMEM));
 	if (s->have)
 		return s->have;
-	/* The socket had no room. */
-	return err == -NLE_NOMEM ? -ENOBUFS : error_of(err);
+	if (err == -NLE_AGAIN && s->overrun) {
+		s->overrun = false;
+		return -ENOBUFS;
+	}
+	return error_of(err);
 }
 
 static void end_dump(struct source *s)
@@ -168,43 +175,72 @@ static int begin_dump(struct source *s)
 	s->asker = connect_socket();
 	if (!s->asker)
 		return -ENOMEM;
-	nl_socket_modify_cb(s->asker, NL_CB_VALID, NL_CB_CUSTOM, take_records, s);
-	nl_socket_modify_cb(s->asker, NL_CB_FINISH, NL_CB_CUSTOM, take_done, s);
-	s->done = false;
 	err = request(s->asker, s, KVBM_NL_CMD_CONTENT_GET, NLM_F_DUMP);
 	if (err)
 		end_dump(s);
 	return err;
 }
 
+/* The end of a dump, or its refusal, as messages say it. */
+static int error_in(struct nlmsghdr *h)
+{
+	int err = 0;
+
+	if (nlmsg_datalen(h) >= (int)sizeof(err))
+		memcpy(&err, nlmsg_data(h), sizeof(err));
+	return err;
+}
+
+/*
+ * One datagram of a dump, not all of it as libnl would, which also takes an end with
+ * an error for an end. 1 when there is more to come, 0 after the last one, or -errno.
+ */
+static int receive_part(struct source *s)
+{
+	struct sockaddr_nl from;
+	unsigned char *buf = NULL;
+	struct nlmsghdr *h;
+	int len, ret = 1;
+
+	len = nl_recv(s->asker, &from, &buf, NULL);
+	if (len <= 0)
+		return len ? error_of(len) : -EIO;
+	for (h = (void *)buf; ret == 1 && nlmsg_ok(h, len); h = nlmsg_next(h, &len)) {
+		if (h->nlmsg_type == NLMSG_DONE || h->nlmsg_type == NLMSG_ERROR)
+			ret = error_in(h);
+		else if (h->nlmsg_type == s->family && take_records(s, h))
+			ret = -EPROTO;
+	}
+	free(buf);
+	return ret;
+}
+
 /* The kernel knows where it is; that it goes on is all that @dump tells. */
 static int source_dump(void *arg, struct kvbm_events_dump *dump)
 {
 	struct source *s = arg;
-	int err;
+	int ret;
 
 	if (!dump->manager) {
-		err = begin_dump(s);
-		if (err)
-			return err;
+		ret = begin_dump(s);
+		if (ret)
+			return ret;
 	} else if (!s->asker) {
 		return -EINVAL;
 	}
 	s->buf = (char *)(uintptr_t)dump->records;
 	s->size = dump->bytes;
 	s->have = 0;
-	err = nl_recvmsgs_default(s->asker);
-	if (err < 0) {
+	ret = receive_part(s);
+	if (ret <= 0)
 		end_dump(s);
-		return error_of(err);
-	}
+	if (ret < 0)
+		return ret;
 	dump->out_bytes = s->have;
 	dump->out_first = s->first;
 	dump->out_last = s->last;
-	dump->manager = !s->done;
+	dump->manager = ret;
 	dump->block = 0;
-	if (s->done)
-		end_dump(s);
 	return 0;
 }
 
@@ -240,7 +276,7 @@ static int join(struct source *s)
 	if (group < 0)
 		return error_of(group);
 	nl_socket_disable_seq_check(s->listener);
-	nl_socket_modify_cb(s->listener, NL_CB_VALID, NL_CB_CUSTOM, take_records, s);
+	nl_socket_modify_cb(s->listener, NL_CB_VALID, NL_CB_CUSTOM, take_events, s);
 	/* As much as may be had: what does not fit is lost. */
 	nl_socket_set_buffer_size(s->listener, SOCKET_BYTES, 0);
 	err = nl_socket_add_membership(s->listener, group);

@@ -548,9 +548,9 @@ static void expect_exact(struct world *w, struct kvbm_view *view,
 	int ret;
 
 	ASSERT_EQ(kvbm_query_registry(w->f.kvbm, w->f.registry, &q), 0);
+	/* Nothing happens any more; what was lost last is found out, too. */
 	while (!kvbm_view_is_exact(view) ||
-	       (kvbm_view_sequence(view) < q.out_events.next - 1 &&
-		kvbm_view_sequence(view))) {
+	       kvbm_view_sequence(view) < q.out_events.next - 1) {
 		ret = kvbm_view_update(view, 10);
 		ASSERT(ret >= 0);
 	}
@@ -578,6 +578,8 @@ static int open_stream(struct world *w, struct kvbm_events **out)
 static void exactness(opener open_it, int points, void (*shrink)(struct world *w,
 								 struct kvbm_view *v))
 {
+	/* A million operations, where there is time for them. */
+	uint32_t operations = getenv("KVBM_LONG") ? 20000 : 1000;
 	struct kvbm_view *view = NULL;
 	uint64_t lost = 0, resyncs = 0;
 	struct mirror mirror;
@@ -616,7 +618,7 @@ static void exactness(opener open_it, int points, void (*shrink)(struct world *w
 			memset(mirror.present[i], 0, sizeof(mirror.present[i]));
 			mirror.ids[i] = w.ids[i];
 		}
-		for (n = below(&w, 1000); n; n--) {
+		for (n = below(&w, operations); n; n--) {
 			operate(&w);
 			if (!below(&w, 100))
 				ASSERT(kvbm_view_update(view, 0) >= 0);
@@ -639,7 +641,192 @@ static void view_is_exact(void)
 	exactness(open_stream, 100, NULL);
 }
 
+/*
+ * A transport that loses the newest. Events are stores of the hashes 0, 1, 2 ...; a
+ * read gives those up to @kept, a dump all up to @now.
+ */
+struct lossy {
+	uint64_t read, kept, now;
+	/* That so many happen while the next dump is made. */
+	uint64_t meanwhile;
+	bool overrun;
+};
+
+static struct kvbm_event_record lossy_record(uint64_t sequence)
+{
+	struct kvbm_event_record r = record_of(sequence);
+
+	r.manager = 1;
+	r.hash_size = sizeof(r.hash);
+	hashes_of(sequence, 1, &r.hash);
+	return r;
+}
+
+static ssize_t lossy_read(void *arg, void *buf, size_t size)
+{
+	struct lossy *l = arg;
+	struct kvbm_event_record *r = buf;
+
+	if (l->read == l->kept) {
+		if (!l->overrun)
+			return -EAGAIN;
+		l->overrun = false;
+		return -ENOBUFS;
+	}
+	while (l->read < l->kept && size >= (size_t)((char *)(r + 1) - (char *)buf))
+		*r++ = lossy_record(++l->read);
+	return (char *)r - (char *)buf;
+}
+
+static int lossy_dump(void *arg, struct kvbm_events_dump *dump)
+{
+	struct kvbm_event_record *r = (void *)(uintptr_t)dump->records;
+	struct lossy *l = arg;
+	uint64_t i;
+
+	dump->out_first = l->now + 1;
+	for (i = 1; i <= l->now; i++) {
+		*r = lossy_record(i);
+		r->sequence = 0;
+		(r++)->flags = KVBM_EVENT_SNAPSHOT;
+	}
+	/* After the walk has passed them; nobody hears of these. */
+	l->now += l->meanwhile;
+	l->meanwhile = 0;
+	dump->out_last = l->now;
+	dump->out_bytes = (char *)r - (char *)(uintptr_t)dump->records;
+	dump->manager = 0;
+	return 0;
+}
+
+static void lossy_close(void *arg)
+{
+	(void)arg;
+}
+
+static const struct kvbm_event_source lossy_source = {
+	.read = lossy_read, .dump = lossy_dump, .fd = fake_fd, .close = lossy_close,
+};
+
+/* With nothing after it that would show the loss. */
+static void newest_are_lost(void)
+{
+	struct lossy l = { .read = 4, .kept = 4, .now = 4 };
+	struct kvbm_view *view;
+	struct kvbm_events *e;
+
+	ASSERT_EQ(kvbm_events_from_source(&lossy_source, &l, 5, &e), 0);
+	ASSERT_EQ(kvbm_view_open(e, NULL, NULL, &view), 0);
+	while (kvbm_view_update(view, 0) > 0)
+		;
+	EXPECT(kvbm_view_is_exact(view));
+	EXPECT_EQ(kvbm_view_sequence(view), 4);
+	EXPECT_EQ(kvbm_view_resyncs(view), 1);
+
+	/* 5 and 6 come, 7 to 9 do not. */
+	l.kept = 6;
+	l.now = 9;
+	l.overrun = true;
+	while (kvbm_view_update(view, 0) > 0)
+		;
+	EXPECT(kvbm_view_is_exact(view));
+	EXPECT_EQ(kvbm_view_count(view), 9);
+	EXPECT_EQ(kvbm_view_sequence(view), 9);
+	EXPECT_EQ(kvbm_view_lost(view), 3);
+	EXPECT_EQ(kvbm_view_resyncs(view), 2);
+
+	/* What comes next is no gap. */
+	l.read = 9;
+	l.kept = 10;
+	l.now = 10;
+	EXPECT_EQ(kvbm_view_update(view, 0), 1);
+	EXPECT(kvbm_view_is_exact(view));
+	EXPECT_EQ(kvbm_view_lost(view), 3);
+	EXPECT_EQ(kvbm_view_resyncs(view), 2);
+	kvbm_view_close(view);
+}
+
+/* A dump is worth nothing without the events from while it was made. */
+static void lost_while_dumping(void)
+{
+	struct lossy l = { .read = 4, .kept = 4, .now = 4, .meanwhile = 3 };
+	struct kvbm_view *view;
+	struct kvbm_events *e;
+
+	ASSERT_EQ(kvbm_events_from_source(&lossy_source, &l, 5, &e), 0);
+	ASSERT_EQ(kvbm_view_open(e, NULL, NULL, &view), 0);
+	while (kvbm_view_update(view, 0) > 0)
+		EXPECT(!kvbm_view_is_exact(view) || kvbm_view_count(view) == 7);
+	EXPECT(kvbm_view_is_exact(view));
+	EXPECT_EQ(kvbm_view_count(view), 7);
+	EXPECT_EQ(kvbm_view_sequence(view), 7);
+	EXPECT_EQ(kvbm_view_lost(view), 3);
+	EXPECT_EQ(kvbm_view_resyncs(view), 2);
+	kvbm_view_close(view);
+}
+
 #ifdef KVBM_TEST_NETLINK
+static int count_record(void *arg, const struct kvbm_event_record *r)
+{
+	(void)r;
+	++*(size_t *)arg;
+	return 0;
+}
+
+/* More than one read of a dump takes, and a dump that is refused. */
+static void netlink_dump(void)
+{
+	struct kvbm_dump_range range;
+	struct kvbm_events *e;
+	struct fixture f;
+	size_t n = 0;
+
+	if (is_inproc() || geteuid())
+		return;
+	set_up(&f, 3000);
+	cache(&f, 0, 3000);
+	ASSERT_EQ(kvbm_events_open_netlink(f.registry, &e), 0);
+	EXPECT_EQ(kvbm_events_dump(e, count_record, &n, &range), 0);
+	EXPECT_EQ(n, 3000);
+	EXPECT_EQ(range.first, kvbm_events_expected(e));
+	EXPECT_EQ(range.first, range.last + 1);
+	tear_down(&f);
+	EXPECT_EQ(kvbm_events_dump(e, count_record, &n, &range), -ENOENT);
+	kvbm_events_close(e);
+}
+
+/* Both ways out tell the same. */
+static void netlink_same_records(void)
+{
+	const struct kvbm_event_record *r, *s;
+	struct kvbm_drained drained;
+	struct kvbm_events *e[2];
+	struct fixture f;
+	int i;
+
+	if (is_inproc() || geteuid())
+		return;
+	set_up(&f, 100);
+	ASSERT_EQ(kvbm_events_open(f.kvbm, f.registry, &e[0]), 0);
+	ASSERT_EQ(kvbm_events_open_netlink(f.registry, &e[1]), 0);
+	EXPECT_EQ(kvbm_events_expected(e[0]), kvbm_events_expected(e[1]));
+	cache(&f, 0, 100);
+	cache(&f, 200, 50);
+	ASSERT_EQ(kvbm_drain(f.s, &drained), 0);
+	/* 150 stored, 150 removed, and cleared. */
+	for (i = 0; i < 301; i++) {
+		ASSERT_EQ(kvbm_events_next(e[0], &r, -1), 1);
+		ASSERT_EQ(kvbm_events_next(e[1], &s, -1), 1);
+		ASSERT_EQ(r->size, s->size);
+		EXPECT(!memcmp(r, s, r->size));
+	}
+	EXPECT_EQ(kvbm_events_next(e[0], &r, 0), 0);
+	EXPECT_EQ(kvbm_events_next(e[1], &s, 0), 0);
+	kvbm_events_close(e[0]);
+	kvbm_events_close(e[1]);
+	tear_down(&f);
+}
+
 static int open_netlink(struct world *w, struct kvbm_events **out)
 {
 	return kvbm_events_open_netlink(w->f.registry, out);
@@ -663,6 +850,48 @@ static void netlink_view_is_exact(void)
 	exactness(open_netlink, 100, shrink);
 }
 #endif
+
+/* How often 200 blocks replace others: 4 million events, where that is quick. */
+static uint32_t many_times(void)
+{
+#ifdef __SANITIZE_THREAD__
+	return 500;
+#else
+	return is_inproc() || getenv("KVBM_LONG") ? 10000 : 200;
+#endif
+}
+
+/* Stopped for millions of events: it costs nobody memory, and is exact after that. */
+static void stopped_for_long(void)
+{
+	uint32_t i, times = many_times();
+	struct kvbm_registry_query q;
+	struct kvbm_view *view;
+	struct kvbm_events *e;
+	struct fixture f;
+	uint64_t before;
+
+	set_up(&f, 200);
+	ASSERT_EQ(kvbm_events_open(f.kvbm, f.registry, &e), 0);
+	ASSERT_EQ(kvbm_view_open(e, NULL, NULL, &view), 0);
+	while (kvbm_view_update(view, 0) > 0)
+		;
+	before = kvbm_view_sequence(view);
+	/* Each evicts those of the one before. */
+	for (i = 0; i < times; i++)
+		cache(&f, i % 2 * 200, 200);
+	ASSERT_EQ(kvbm_query_registry(f.kvbm, f.registry, &q), 0);
+	EXPECT_EQ(q.out_events.next, before + 1 + (2 * times - 1) * 200);
+	EXPECT_EQ(q.out_events.ring_bytes, 1 << 20);
+	while (kvbm_view_update(view, 0) > 0)
+		;
+	EXPECT(kvbm_view_is_exact(view));
+	EXPECT_EQ(kvbm_view_sequence(view), q.out_events.next - 1);
+	EXPECT_EQ(kvbm_view_count(view), 200);
+	EXPECT(kvbm_view_lost(view) > q.out_events.next - before - (1 << 20) / RECORD - 2);
+	kvbm_view_close(view);
+	tear_down(&f);
+}
 
 /* One who changes, one who looks. */
 static bool changing;
@@ -793,9 +1022,14 @@ int main(void)
 		TEST(all_is_wanted),
 		TEST(policies_of_events),
 		TEST(view_is_exact),
+		TEST(newest_are_lost),
+		TEST(lost_while_dumping),
 #ifdef KVBM_TEST_NETLINK
+		TEST(netlink_dump),
+		TEST(netlink_same_records),
 		TEST(netlink_view_is_exact),
 #endif
+		TEST(stopped_for_long),
 		TEST(view_and_changes),
 		TEST(refused_changes),
 		TEST(view_of_the_end),
