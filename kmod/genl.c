@@ -66,7 +66,8 @@ struct subscriber {
 
 static DEFINE_MUTEX(feeds_lock);	/* feeds, and who subscribed to them */
 static LIST_HEAD(feeds);
-static unsigned int nr_subscribers;
+static unsigned int nr_subscribers;	/* written under feeds_lock */
+static bool feeds_over;	/* the module goes: no new ones; under feeds_lock */
 static struct workqueue_struct *feed_wq;
 
 static struct genl_family kvbm_family;
@@ -107,6 +108,13 @@ static int put_records(struct sk_buff *skb, u64 registry, const char *buf, u32 b
 	return 0;
 }
 
+/* What could not be sent is lost to all who are in the group; they shall know. */
+static void lose_records(struct kvbm_feed *feed)
+{
+	feed->unsent += feed->reader.next_sequence - feed->reader.sequence;
+	genl_set_err(&kvbm_family, &init_net, 0, 0, -ENOBUFS);
+}
+
 static int send_records(struct kvbm_feed *feed, u32 bytes)
 {
 	const struct kvbm_event_reader *reader = &feed->reader;
@@ -142,8 +150,7 @@ static void feed_work(struct work_struct *work)
 		if (bytes <= 0)
 			return;
 		if (send_records(feed, bytes))
-			feed->unsent += feed->reader.next_sequence -
-					feed->reader.sequence;
+			lose_records(feed);
 		kvbm_event_consume(&feed->reader);
 		WRITE_ONCE(feed->sent, feed->reader.sequence);
 		cond_resched();
@@ -237,7 +244,7 @@ static void unsubscribe(struct kvbm_feed *feed, struct subscriber *s)
 	lockdep_assert_held(&feeds_lock);
 	list_del(&s->in_feed);
 	kfree(s);
-	nr_subscribers--;
+	WRITE_ONCE(nr_subscribers, nr_subscribers - 1);
 	if (list_empty(&feed->subscribers))
 		feed_end(feed);
 }
@@ -263,6 +270,10 @@ static int subscribe(struct kvbm_registry_object *r, u32 portid, u64 *first)
 	struct subscriber *s;
 	int err = -EDQUOT;
 
+	if (feeds_over) {
+		err = -ESHUTDOWN;
+		goto err_put;
+	}
 	if (feed && find_subscriber(feed, portid)) {
 		err = -EEXIST;
 		goto err_put;
@@ -282,7 +293,7 @@ static int subscribe(struct kvbm_registry_object *r, u32 portid, u64 *first)
 	}
 	s->portid = portid;
 	list_add_tail(&s->in_feed, &feed->subscribers);
-	nr_subscribers++;
+	WRITE_ONCE(nr_subscribers, nr_subscribers + 1);
 	/* Later ones are sent from now on; the first of them may have been. */
 	*first = fresh ? feed->reader.sequence :
 			 kvbm_event_next(kvbm_registry_events(r->engine));
@@ -294,6 +305,28 @@ err_free:
 	kfree(s);
 err_put:
 	kvbm_registry_put(r);
+	return err;
+}
+
+/* Also after the registry was destroyed. */
+static int stop(u64 registry, u32 portid)
+{
+	struct kvbm_feed *feed;
+	struct subscriber *s;
+	int err = -ENOENT;
+
+	mutex_lock(&feeds_lock);
+	list_for_each_entry(feed, &feeds, in_feeds) {
+		if (feed->registry->ident.id != registry)
+			continue;
+		s = find_subscriber(feed, portid);
+		if (s) {
+			unsubscribe(feed, s);
+			err = 0;
+		}
+		break;
+	}
+	mutex_unlock(&feeds_lock);
 	return err;
 }
 
@@ -326,7 +359,11 @@ static int events_start(struct sk_buff *request, struct genl_info *info)
 	put_u64(skb, KVBM_NL_A_REGISTRY, id);
 	put_u64(skb, KVBM_NL_A_FIRST, first);
 	genlmsg_end(skb, header);
-	return genlmsg_reply(skb, info);
+	err = genlmsg_reply(skb, info);
+	/* Who cannot be told where it begins has not begun. */
+	if (err)
+		stop(id, info->snd_portid);
+	return err;
 
 err_free:
 	nlmsg_free(skb);
@@ -335,27 +372,9 @@ err_free:
 
 static int events_stop(struct sk_buff *request, struct genl_info *info)
 {
-	struct kvbm_feed *feed;
-	struct subscriber *s;
-	int err = -ENOENT;
-	u64 id;
-
 	if (GENL_REQ_ATTR_CHECK(info, KVBM_NL_A_REGISTRY))
 		return -EINVAL;
-	id = nla_get_u64(info->attrs[KVBM_NL_A_REGISTRY]);
-	mutex_lock(&feeds_lock);
-	list_for_each_entry(feed, &feeds, in_feeds) {
-		if (feed->registry->ident.id != id)
-			continue;
-		s = find_subscriber(feed, info->snd_portid);
-		if (s) {
-			unsubscribe(feed, s);
-			err = 0;
-		}
-		break;
-	}
-	mutex_unlock(&feeds_lock);
-	return err;
+	return stop(nla_get_u64(info->attrs[KVBM_NL_A_REGISTRY]), info->snd_portid);
 }
 
 /* A socket was closed. */
@@ -367,6 +386,9 @@ static int socket_released(struct notifier_block *nb, unsigned long event, void 
 
 	if (event != NETLINK_URELEASE || n->protocol != NETLINK_GENERIC ||
 	    !net_eq(n->net, &init_net))
+		return NOTIFY_DONE;
+	/* Sockets of others need not wait for us: ours was counted long ago. */
+	if (!READ_ONCE(nr_subscribers))
 		return NOTIFY_DONE;
 	mutex_lock(&feeds_lock);
 	list_for_each_entry_safe(feed, next, &feeds, in_feeds) {
@@ -680,9 +702,9 @@ void kvbm_genl_exit(void)
 	struct kvbm_feed *feed, *next;
 	struct subscriber *s, *next_subscriber;
 
-	genl_unregister_family(&kvbm_family);
-	netlink_unregister_notifier(&socket_notifier);
+	/* As long as the number of the group is ours. */
 	mutex_lock(&feeds_lock);
+	feeds_over = true;
 	list_for_each_entry_safe(feed, next, &feeds, in_feeds) {
 		list_for_each_entry_safe(s, next_subscriber, &feed->subscribers,
 					 in_feed) {
@@ -692,5 +714,7 @@ void kvbm_genl_exit(void)
 		feed_end(feed);
 	}
 	mutex_unlock(&feeds_lock);
+	genl_unregister_family(&kvbm_family);
+	netlink_unregister_notifier(&socket_notifier);
 	destroy_workqueue(feed_wq);
 }
