@@ -320,7 +320,8 @@ bool kvbm_event_pending(struct kvbm_event_ring *ring,
 	bool pending;
 
 	spin_lock(&ring->lock);
-	pending = ring->head != reader->at;
+	/* Of who polls while another thread reads. */
+	pending = ring->head != READ_ONCE(reader->at);
 	spin_unlock(&ring->lock);
 	return pending;
 }
@@ -333,7 +334,7 @@ static void catch_up(struct kvbm_event_ring *ring, struct kvbm_event_reader *rea
 	lockdep_assert_held(&ring->lock);
 	if (reader->at >= ring->tail)
 		return;
-	reader->at = ring->tail;
+	WRITE_ONCE(reader->at, ring->tail);
 	reader->sequence = ring->oldest;
 	reader->missed += missed;
 	ring->stats.dropped += missed;
@@ -381,7 +382,7 @@ int kvbm_event_peek(struct kvbm_event_ring *ring, struct kvbm_event_reader *read
  */
 void kvbm_event_consume(struct kvbm_event_reader *reader)
 {
-	reader->at = reader->next_at;
+	WRITE_ONCE(reader->at, reader->next_at);
 	reader->sequence = reader->next_sequence;
 }
 

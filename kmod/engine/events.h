@@ -68,7 +68,8 @@ struct kvbm_event_ring {
  * @next_at: @at once what was peeked at is consumed
  * @next_sequence: same
  *
- * Of the caller, who serialises its use.
+ * Of the caller, who serialises its use; kvbm_event_pending() can be called at any
+ * time.
  */
 struct kvbm_event_reader {
 	u64 at;
