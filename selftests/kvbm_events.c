@@ -557,6 +557,51 @@ TEST_F(events, dump)
 	close(fd);
 }
 
+/* What an event file shows, by reading or by dumping, is of one registry alone. */
+TEST_F(events, tenants)
+{
+	struct kvbm_events_dump a = { .size = sizeof(a) };
+	struct kvbm_registry_create r;
+	struct kvbm_manager_create m;
+	int fd, other, s;
+
+	registry_init(&r, "neighbour");
+	ASSERT_EQ(0, kv(self->w.fd, KVBM_REGISTRY_CREATE, &r));
+	fd = events_open(self->w.fd, self->w.registry, KVBM_EVENTS_NONBLOCK, NULL);
+	other = events_open(self->w.fd, r.out_id, KVBM_EVENTS_NONBLOCK, NULL);
+	ASSERT_LE(0, fd);
+	ASSERT_LE(0, other);
+	manager_init(&m, r.out_id, "m", 4);
+	ASSERT_EQ(0, kv(self->w.fd, KVBM_MANAGER_CREATE, &m));
+	s = kv_session(m.out_id, ALL_RIGHTS);
+	/* One hash of both, and one of the neighbour only. */
+	ASSERT_EQ(0, churn(self->w.session, 1, 0));
+	ASSERT_EQ(0, churn(s, 1, 0));
+	ASSERT_EQ(0, churn(s, 1, 1));
+
+	EXPECT_EQ(self->w.manager, EXPECT_EVENT(fd, STORED, KVBM_EVENT_FIRST)->manager);
+	EXPECT_EQ(NULL, next_of(self, fd));
+	EXPECT_EVENT(other, MANAGER_CREATED, 0);
+	EXPECT_EQ(m.out_id, EXPECT_EVENT(other, STORED, KVBM_EVENT_FIRST)->manager);
+	EXPECT_EQ(m.out_id, EXPECT_EVENT(other, STORED, KVBM_EVENT_FIRST)->manager);
+	EXPECT_EQ(NULL, next_of(self, other));
+
+	/* Whichever registry and place are asked for. */
+	a.manager = 1;
+	ASSERT_EQ(0, dump_part(fd, &a, r.out_id, self->buf, 65536));
+	ASSERT_EQ(RECORD, a.out_bytes);
+	EXPECT_EQ(self->w.manager, ((struct kvbm_event_record *)self->buf)->manager);
+	a.manager = m.out_id;
+	a.block = 0;
+	ASSERT_EQ(0, dump_part(fd, &a, r.out_id, self->buf, 65536));
+	EXPECT_EQ(0, a.out_bytes);
+	close(s);
+	close(fd);
+	close(other);
+	EXPECT_EQ(0, kv_destroy(self->w.fd, KVBM_MANAGER_DESTROY, m.out_id, 0));
+	EXPECT_EQ(0, kv_destroy(self->w.fd, KVBM_REGISTRY_DESTROY, r.out_id, 0));
+}
+
 /* It is a file of its own kind. */
 TEST_F(events, only_that)
 {

@@ -294,6 +294,73 @@ TEST_F(genl, events)
 	close(listener);
 }
 
+/* What happens at once is told at once. */
+TEST_F(genl, many_records_in_a_message)
+{
+	static char buf[NL_BUFFER] __attribute__((__aligned__(8)));
+	const struct nlmsghdr *h = (void *)buf;
+	int listener = nl_open(1 << 20);
+	struct kvbm_token t[32];
+	uint64_t first;
+
+	ASSERT_EQ(0, nl_join(listener, self->family.group));
+	ASSERT_EQ(0, start(self->nl, self->family.id, self->w.registry, &first));
+	ASSERT_EQ(0, kv_fill(self->w.session, 1, ARRAY_SIZE(t), t));
+	ASSERT_LT(0, recv(listener, buf, sizeof(buf), 0));
+	EXPECT_EQ(first, nl_u64(h, KVBM_NL_A_FIRST));
+	EXPECT_EQ(first + ARRAY_SIZE(t) - 1, nl_u64(h, KVBM_NL_A_LAST));
+	ASSERT_EQ(0, kv_release(self->w.session, ARRAY_SIZE(t), t));
+	close(listener);
+}
+
+static int set_ring(const char *bytes)
+{
+	int fd = open("/sys/module/kvbm/parameters/event_ring", O_WRONLY), err = 0;
+
+	if (fd < 0 || write(fd, bytes, strlen(bytes)) < 0)
+		err = -errno;
+	close(fd);
+	return err;
+}
+
+/* What the worker found overwritten is a hole, and counted in each message. */
+TEST_F(genl, dropped)
+{
+	static char buf[NL_BUFFER] __attribute__((__aligned__(8)));
+	const struct nlmsghdr *h = (void *)buf;
+	int listener = nl_open(4 << 20), s, i;
+	struct kvbm_manager_create m;
+	uint64_t expected, lost = 0;
+	struct kvbm_token t[2000];
+	struct pollfd p = { .events = POLLIN };
+
+	ASSERT_EQ(0, set_ring("16384"));
+	manager_init(&m, self->w.registry, "large", ARRAY_SIZE(t));
+	ASSERT_EQ(0, kv(self->w.fd, KVBM_MANAGER_CREATE, &m));
+	s = kv_session(m.out_id, ALL_RIGHTS);
+	ASSERT_EQ(0, nl_join(listener, self->family.group));
+	ASSERT_EQ(0, start(self->nl, self->family.id, self->w.registry, &expected));
+	p.fd = listener;
+	/* More at a time than the ring takes; perhaps the worker is fast, once. */
+	for (i = 0; i < 1000 && !lost; i++) {
+		ASSERT_EQ(0, kv_fill(s, i, ARRAY_SIZE(t), t));
+		ASSERT_EQ(0, kv_release(s, ARRAY_SIZE(t), t));
+		while (expected < query(&self->w).out_events.next) {
+			ASSERT_EQ(1, poll(&p, 1, 20000));
+			ASSERT_LT(0, recv(listener, buf, sizeof(buf), 0));
+			lost += nl_u64(h, KVBM_NL_A_FIRST) - expected;
+			expected = nl_u64(h, KVBM_NL_A_LAST) + 1;
+			EXPECT_EQ(lost, nl_u64(h, KVBM_NL_A_DROPPED));
+		}
+	}
+	EXPECT_LT(0, lost);
+	EXPECT_EQ(lost, query(&self->w).out_events.dropped);
+	close(s);
+	close(listener);
+	EXPECT_EQ(0, kv_destroy(self->w.fd, KVBM_MANAGER_DESTROY, m.out_id, 0));
+	EXPECT_EQ(0, set_ring("1048576"));
+}
+
 /* A socket that is not read from is told so; the kernel does not wait for it. */
 TEST_F(genl, overrun)
 {
