@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * kvbm-eventd over the event file: managers of three tiers change at random, while
- * kvbm-eventd is killed, stopped until the ring has run over, and started again. At
- * every stop, what its consumers believe is what a dump of the managers says.
+ * kvbm-eventd is killed, started again, stopped until the ring has run over, and has
+ * little room in its sockets. At random points, what its consumers believe is what a
+ * dump of the managers says.
  *
  * It runs with --dry-run: this program is the consumer, and its JSON is decoded by
  * libjansson. Long: KVBM_LONG=1, a million blocks.
@@ -15,6 +16,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -321,6 +323,7 @@ static void end_records(void)
 
 static pid_t eventd;
 static int eventd_out = -1;
+static int eventd_end = -1;	/* of that: the one that it writes to */
 static char heard[1 << 20];
 static size_t nr_heard;
 
@@ -329,8 +332,8 @@ static void start_eventd(void)
 	const char *source = in_process ? "--from=-" : "--registry=" REGISTRY;
 	int in[2], out[2];
 
-	ASSERT_EQ(pipe2(in, O_CLOEXEC), 0);
-	ASSERT_EQ(pipe2(out, O_CLOEXEC), 0);
+	ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, in), 0);
+	ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, out), 0);
 	eventd = fork();
 	ASSERT(eventd >= 0);
 	if (!eventd) {
@@ -344,9 +347,10 @@ static void start_eventd(void)
 		_exit(127);
 	}
 	close(in[0]);
-	close(out[1]);
+	/* One that is gone must not keep us waiting. */
 	fcntl(out[0], F_SETFL, O_NONBLOCK);
 	eventd_out = out[0];
+	eventd_end = out[1];
 	/* What was half said when it was killed is not heard. */
 	nr_heard = 0;
 	if (in_process)
@@ -380,6 +384,14 @@ static bool hear(int wait_ms)
 	return true;
 }
 
+static void close_eventd(void)
+{
+	close(eventd_out);
+	close(eventd_end);
+	eventd_out = -1;
+	eventd_end = -1;
+}
+
 static int end_eventd(int sig)
 {
 	int status;
@@ -388,12 +400,59 @@ static int end_eventd(int sig)
 		end_records();
 	kill(eventd, sig);
 	kill(eventd, SIGCONT);
-	waitpid(eventd, &status, 0);
+	/* It may have more to say than there is room for. */
+	while (!waitpid(eventd, &status, WNOHANG))
+		hear(10);
 	while (hear(0))
 		;
-	close(eventd_out);
-	eventd_out = -1;
+	close_eventd();
 	return status;
+}
+
+static const char *const rings[] = { "16384", "65536", "1048576" };
+
+static void small_ring(const char *bytes)
+{
+	int fd = open(RING, O_WRONLY);
+
+	ASSERT(fd >= 0);
+	ASSERT_EQ(write(fd, bytes, strlen(bytes)), (ssize_t)strlen(bytes));
+	close(fd);
+}
+
+static unsigned int stopped_for;	/* changes */
+
+static void let_go_on(void)
+{
+	kill(eventd, SIGCONT);
+	stopped_for = 0;
+}
+
+/* Room for @bytes in one of its sockets: for what it says, or for what it is told. */
+static void shrink_socket(int bytes)
+{
+	int fd = in_process && dice(2) ? eventd_in : eventd_end;
+
+	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+}
+
+static void disturb(void)
+{
+	switch (dice(4)) {
+	case 0:
+		end_eventd(SIGKILL);
+		if (!in_process)
+			small_ring(rings[dice(sizeof(rings) / sizeof(*rings))]);
+		stopped_for = 0;
+		start_eventd();
+		break;
+	case 1:
+		kill(eventd, SIGSTOP);
+		stopped_for = 1 + dice(100);
+		break;
+	default:
+		shrink_socket(2048 << dice(7));
+	}
 }
 
 /* --- What is so */
@@ -476,37 +535,36 @@ static unsigned long goal(void)
 	return in_process ? 40000 : 4000;
 }
 
-static void small_ring(const char *bytes)
-{
-	int fd = open(RING, O_WRONLY);
-
-	ASSERT(fd >= 0);
-	ASSERT_EQ(write(fd, bytes, strlen(bytes)), (ssize_t)strlen(bytes));
-	close(fd);
-}
-
 /* --- Tests */
 
-static void killed_at_random(void)
+static void disturbed_at_random(void)
 {
-	unsigned long at_point;
+	unsigned long at_point = 0;
 	unsigned int point;
 
 	make_world();
 	start_eventd();
 	for (point = 1; point <= POINTS; point++) {
-		for (at_point = goal() / POINTS * point; blocks_done < at_point; ) {
+		at_point += dice(2 * goal() / POINTS);
+		while (blocks_done < at_point || (point == POINTS && blocks_done < goal())) {
 			change();
-			hear(0);
-			if (!dice(in_process ? 300 : 60)) {
-				end_eventd(SIGKILL);
-				start_eventd();
-			}
+			if (!stopped_for)
+				hear(0);
+			else if (!--stopped_for)
+				let_go_on();
+			pump();
+			if (!dice(in_process ? 100 : 30))
+				disturb();
 		}
+		let_go_on();
 		consumer_is_exact(point);
 	}
+	if (!in_process)
+		EXPECT(event_stats().dropped);
 	EXPECT(WIFEXITED(end_eventd(SIGTERM)));
 	end_world();
+	if (!in_process)
+		small_ring("1048576");
 }
 
 /* A ring for some 200 records, and a reader that does not come to read. */
@@ -555,13 +613,13 @@ static void registry_is_destroyed(void)
 		hear(10);
 	while (hear(0))
 		;
-	close(eventd_out);
+	close_eventd();
 	EXPECT(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 	EXPECT_EQ(differences(&nothing), 0);
 }
 
 static const struct tap_test tests[] = {
-	TEST(killed_at_random),
+	TEST(disturbed_at_random),
 	/* The device only. */
 	TEST(ring_runs_over),
 	TEST(registry_is_destroyed),
