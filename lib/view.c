@@ -8,6 +8,9 @@
  * after the last one of it. So once those are done, what is there is right; and
  * what neither a part nor an event has mentioned since the dump began is not there
  * any more.
+ *
+ * Events from before a dump may come after its parts. The dump has them already,
+ * and maybe what was lost since: they must not undo that.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -334,6 +337,27 @@ static int apply(struct kvbm_view *v, const struct kvbm_event_record *r)
 	}
 }
 
+/* From before the dump began. */
+static int apply_old(struct kvbm_view *v, const struct kvbm_event_record *r)
+{
+	uint32_t manager;
+
+	switch (r->type) {
+	case KVBM_EVENT_CLEARED:
+		/* What the dump has of it came later, and stays. */
+		manager = find_manager(v, r->manager);
+		if (manager != NIL && v->managers[manager].seen)
+			return 0;
+		return cleared(v, r);
+	case KVBM_EVENT_MANAGER_CREATED:
+	case KVBM_EVENT_MANAGER_DESTROYED:
+		return tell(v, r);
+	default:
+		/* If it is gone, nothing mentions it any more. */
+		return 0;
+	}
+}
+
 /* --- Dumps */
 
 static void begin_dump(struct kvbm_view *v)
@@ -490,7 +514,7 @@ static int take_records(struct kvbm_view *v, int timeout_ms, int *handled)
 		/* What was lost before the dump began is in it. */
 		if (kvbm_events_gap(v->events) && r->sequence > v->first)
 			v->phase = STALE;
-		ret = apply(v, r);
+		ret = r->sequence < v->first ? apply_old(v, r) : apply(v, r);
 		if (ret == -ENOMEM)
 			v->phase = STALE;
 		if (ret)

@@ -746,6 +746,69 @@ static void newest_are_lost(void)
 	kvbm_view_close(view);
 }
 
+static int dump_of_one(void *arg, struct kvbm_events_dump *dump)
+{
+	struct kvbm_event_record *r = (void *)(uintptr_t)dump->records;
+
+	(void)arg;
+	*r = lossy_record(0);
+	r->flags = KVBM_EVENT_SNAPSHOT;
+	dump->out_first = 10;
+	dump->out_last = 9;
+	dump->out_bytes = sizeof(*r);
+	dump->manager = 0;
+	return 0;
+}
+
+static int count_change(void *arg, const struct kvbm_event_record *r)
+{
+	(void)r;
+	++*(int *)arg;
+	return 0;
+}
+
+/*
+ * Events that come after a dump but are from before it change nothing: what came
+ * between them and the dump may be lost.
+ */
+static void older_than_the_dump(void)
+{
+	static const struct kvbm_event_source source = {
+		.read = fake_read, .dump = dump_of_one, .fd = fake_fd,
+		.close = fake_close,
+	};
+	struct fake fake = { .have = 4 };
+	struct kvbm_view *view;
+	struct kvbm_events *e;
+	int changes = 0;
+
+	/* Then the hash of the dump was stored again, and these things undone. */
+	fake.records[0] = lossy_record(0);
+	fake.records[0].type = KVBM_EVENT_REMOVED;
+	fake.records[1] = lossy_record(1);
+	fake.records[2] = record_of(0);
+	fake.records[2].type = KVBM_EVENT_CLEARED;
+	fake.records[2].manager = 1;
+	fake.records[3] = lossy_record(3);
+	fake.records[0].sequence = 3;
+	fake.records[1].sequence = 4;
+	fake.records[2].sequence = 5;
+	/* The first one that the dump may not have. */
+	fake.records[3].sequence = 10;
+	ASSERT_EQ(kvbm_events_from_source(&source, &fake, 3, &e), 0);
+	ASSERT_EQ(kvbm_view_open(e, count_change, &changes, &view), 0);
+	while (kvbm_view_update(view, 0) > 0)
+		;
+	EXPECT(kvbm_view_is_exact(view));
+	EXPECT_EQ(kvbm_view_resyncs(view), 1);
+	EXPECT_EQ(kvbm_view_lost(view), 4);
+	EXPECT_EQ(kvbm_view_count(view), 2);
+	EXPECT(kvbm_view_has(view, 1, &fake.records[0].hash));
+	EXPECT(kvbm_view_has(view, 1, &fake.records[3].hash));
+	EXPECT_EQ(changes, 2);
+	kvbm_view_close(view);
+}
+
 /* A dump is worth nothing without the events from while it was made. */
 static void lost_while_dumping(void)
 {
@@ -1024,6 +1087,7 @@ int main(void)
 		TEST(view_is_exact),
 		TEST(newest_are_lost),
 		TEST(lost_while_dumping),
+		TEST(older_than_the_dump),
 #ifdef KVBM_TEST_NETLINK
 		TEST(netlink_dump),
 		TEST(netlink_same_records),

@@ -156,7 +156,8 @@ struct kvbm_view;
  *	no sequence
  *
  * So the changes are a stream without holes, whatever was lost on the way. A
- * CLEARED comes once for each event of that kind, even if nothing was present.
+ * CLEARED comes once for each event of that kind, even if nothing was present; but
+ * not for one that is older than a dump which tells of blocks there.
  *
  * Return: 0 to go on; else it is handed through to the caller of
  * kvbm_view_update(). The view has the change already.
