@@ -221,6 +221,33 @@ def vllm_by_zeromq():
         assert eventd.status == 0, eventd.said()
 
 
+def subscriber_does_not_read():
+    """It costs what its queue takes and no more, and it sees that it has missed something.
+    The replay socket has that."""
+    recorder, view, fresh = Recorder(), VllmView(), VllmView()
+    with Subscriber(context, hwm=1) as subscriber:
+        eventd = Eventd('--vllm=' + subscriber.endpoint, '--replay=' + subscriber.replay,
+                        '--topic=T', '--batch=1', '--zmq-queue=10', '--replay-batches=100000')
+        eventd.feed(b''.join(random_operations(rng(), recorder, 10)))
+        subscriber.sync(eventd, recorder)
+        eventd.feed(b''.join(random_operations(rng(), recorder, 20000)))
+        eventd.until(lambda c: c.get('sequence') == recorder.next - 1)
+        for _ in patience():
+            marker, data = recorder.marker()
+            eventd.feed(data)
+            while subscriber.socket.poll(100):
+                view.feed(*subscriber.receive()[1:])
+            if marker.current in view.removed:
+                break
+        assert view.missed
+        eventd.until(lambda c: c.get('sequence') == recorder.next - 1)
+        for number, payload in replay(subscriber.replay, 0):
+            fresh.feed(struct.pack('>Q', number), payload)
+        assert not fresh.missed and fresh.present == recorder.by_tier(MEDIA)
+        eventd.stop()
+        assert eventd.status == 0, eventd.said()
+
+
 def vllm_counts_blocks_without_tokens():
     """They are not published, and neither is their end."""
     recorder = Recorder()
@@ -734,6 +761,7 @@ def bad_options():
         'ZeroMQ only': ['--from=-', '--vllm=nats://h:1'],
         'must begin with': ['--from=-', '--kvbm=http://h:1'],
         'must be 1 to 8192': ['--from=-', '--dry-run', '--batch=0'],
+        'must be 1 to 2147483647': ['--from=-', '--dry-run', '--zmq-queue=0'],
         'must be 1 to 60000': ['--from=-', '--dry-run', '--window=0'],
         'not a number': ['--from=-', '--dry-run', '--window=fast'],
         '--policy=some': ['--from=-', '--dry-run', '--policy=some'],
@@ -770,7 +798,8 @@ def bad_options():
 TESTS = [
     full_event_pipeline, instance_differs_in_each_run, type_switch_and_size_end_batches,
     dry_run_is_json, power_of_two_positions, two_tiers_tell_first_store_and_last_removal,
-    kvbm_by_zeromq_to_several_subscribers, zeromq_by_tcp, nats_with_password, vllm_by_zeromq, vllm_counts_blocks_without_tokens,
+    kvbm_by_zeromq_to_several_subscribers, zeromq_by_tcp, nats_with_password, vllm_by_zeromq,
+    subscriber_does_not_read, vllm_counts_blocks_without_tokens,
     cleared_is_said_once, vllm_replay, replay_beyond_what_is_kept, replay_socket_ends_no_batches,
     malformed_replay_requests,
     dynamo_by_zeromq, dynamo_by_nats, dynamo_for_older_routers,

@@ -145,11 +145,11 @@ class NatsServer:
 class Subscriber:
     """A ZeroMQ subscriber, and the endpoints that kvbm-eventd gets."""
 
-    def __init__(self, context, topic=b''):
+    def __init__(self, context, topic=b'', hwm=0):
         self.directory = tempfile.mkdtemp()
         self.socket = context.socket(zmq.SUB)
         self.socket.setsockopt(zmq.SUBSCRIBE, topic)
-        self.socket.setsockopt(zmq.RCVHWM, 0)
+        self.socket.setsockopt(zmq.RCVHWM, hwm)
         self.socket.setsockopt(zmq.RCVTIMEO, PATIENCE * 1000)
         self.socket.connect(self.endpoint)
         self.tcp = 'tcp://127.0.0.1:%d' % free_port()

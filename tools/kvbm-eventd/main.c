@@ -64,7 +64,8 @@ static int open_transport(struct eventd *eventd, struct stream *stream,
 		return print_open(form_name(output->form), stream->name, &output->transport);
 	if (is_nats(endpoint))
 		return nats_open(&setup, &output->transport);
-	return zmq_pub_open(eventd->context, endpoint, &output->transport);
+	return zmq_pub_open(eventd->context, endpoint, eventd->options.zmq_queue,
+			    &output->transport);
 }
 
 static int open_replay(struct eventd *eventd, struct output *output, unsigned int n)

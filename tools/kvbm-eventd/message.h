@@ -77,8 +77,10 @@ int nats_open(const struct nats_setup *setup, struct transport **out);
 /*
  * @endpoint: bound if it begins with '@', has a wildcard, or is of a scheme that
  * only makes sense so; else, or if it begins with '>', connected.
+ * @max_messages: that wait for one subscriber
  */
-int zmq_pub_open(void *context, const char *endpoint, struct transport **out);
+int zmq_pub_open(void *context, const char *endpoint, int max_messages,
+		 struct transport **out);
 int zmq_attach(void *socket, const char *endpoint);
 
 /* One line of JSON for each message, to stdout. @output: its name in there. */

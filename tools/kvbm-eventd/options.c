@@ -2,6 +2,7 @@
 #include <argp.h>
 #include <ctype.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,8 @@ enum {
 	OPT_KVBM = 256, OPT_VLLM, OPT_DYNAMO, OPT_REPLAY, OPT_REPLAY_BATCHES, OPT_REPLAY_BYTES,
 	OPT_WINDOW, OPT_BATCH, OPT_POLICY, OPT_SUBJECT, OPT_INSTANCE, OPT_TOPIC, OPT_MEDIA,
 	OPT_DP_RANK, OPT_NAMESPACE, OPT_COMPONENT, OPT_ENDPOINT, OPT_WORKER, OPT_PUBLISHER,
-	OPT_SINGLE, OPT_CREDENTIALS, OPT_QUEUE, OPT_STOP_TIMEOUT, OPT_SCHEMA, OPT_BLOCK_SIZE,
+	OPT_SINGLE, OPT_CREDENTIALS, OPT_QUEUE, OPT_ZMQ_QUEUE, OPT_STOP_TIMEOUT, OPT_SCHEMA,
+	OPT_BLOCK_SIZE,
 };
 
 static const struct argp_option table[] = {
@@ -55,6 +57,7 @@ static const struct argp_option table[] = {
 	  "Dynamo's form for older routers: one event in a message", 0 },
 	{ "nats-credentials", OPT_CREDENTIALS, "FILE", 0, "For NATS servers that ask", 0 },
 	{ "queue", OPT_QUEUE, "BYTES", 0, "Of each NATS output (64Mi). " PARSE_SUFFIXES, 0 },
+	{ "zmq-queue", OPT_ZMQ_QUEUE, "N", 0, "Messages for each ZeroMQ subscriber (100000)", 0 },
 	{ "replay-batches", OPT_REPLAY_BATCHES, "N", 0, "That are kept (10000)", 0 },
 	{ "replay-bytes", OPT_REPLAY_BYTES, "N", 0, "That are kept (256Mi)", 0 },
 	{ "stop-timeout", OPT_STOP_TIMEOUT, "SECONDS", 0,
@@ -362,6 +365,9 @@ static error_t parse_key(int key, char *arg, struct argp_state *state)
 	case OPT_QUEUE:
 		parse_number(state, "queue", arg, 1, 1ULL << 40, &options->queue_bytes);
 		break;
+	case OPT_ZMQ_QUEUE:
+		parse_number(state, "zmq-queue", arg, 1, INT_MAX, &options->zmq_queue);
+		break;
 	case OPT_STOP_TIMEOUT:
 		parse_number(state, "stop-timeout", arg, 0, 3600, &options->stop_timeout_s);
 		break;
@@ -418,6 +424,8 @@ void parse_options(int argc, char **argv, struct options *out)
 	out->media[KVBM_TIER_G3] = "DISK";
 	out->media[KVBM_TIER_G4] = "EXTERNAL";
 	out->queue_bytes = 64ULL << 20;
+	/* What vLLM has. */
+	out->zmq_queue = 100000;
 	out->stop_timeout_s = 5;
 	argp_err_exit_status = 2;
 	if (getrandom(out->instance, sizeof(out->instance), 0) < 0 ||

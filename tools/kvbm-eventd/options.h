@@ -53,6 +53,7 @@ struct options {
 
 	const char *nats_credentials;
 	uint64_t queue_bytes;
+	uint64_t zmq_queue;		/* messages */
 	uint64_t stop_timeout_s;
 };
 

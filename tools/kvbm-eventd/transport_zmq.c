@@ -11,8 +11,6 @@
 #include "message.h"
 #include "say.h"
 
-/* What vLLM has. */
-#define SEND_HWM	100000
 /* Connected: how long until the next try, doubled up to ... */
 #define RETRY_MS	100
 #define RETRY_MAX_MS	5000
@@ -114,10 +112,11 @@ int zmq_attach(void *socket, const char *endpoint)
 	return -errno;
 }
 
-int zmq_pub_open(void *context, const char *endpoint, struct transport **out)
+int zmq_pub_open(void *context, const char *endpoint, int max_messages,
+		 struct transport **out)
 {
 	struct zmq_pub *pub = calloc(1, sizeof(*pub));
-	int hwm = SEND_HWM, err;
+	int err;
 
 	if (!pub)
 		return say_err(-ENOMEM, "%s", endpoint);
@@ -127,7 +126,7 @@ int zmq_pub_open(void *context, const char *endpoint, struct transport **out)
 		err = say_err(-errno, "%s", endpoint);
 		goto out_free;
 	}
-	zmq_setsockopt(pub->socket, ZMQ_SNDHWM, &hwm, sizeof(hwm));
+	zmq_setsockopt(pub->socket, ZMQ_SNDHWM, &max_messages, sizeof(max_messages));
 	err = zmq_attach(pub->socket, endpoint);
 	if (err)
 		goto out_close;
