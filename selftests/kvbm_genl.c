@@ -384,6 +384,35 @@ TEST_F(genl, overrun)
 	close(listener);
 }
 
+/* Who has no room for the answer does not listen. */
+TEST_F(genl, answer_without_room)
+{
+	struct kvbm_registry_create r;
+	struct kvbm_registry_query q = { .size = sizeof(q) };
+	struct pollfd p = { .fd = nl_open(4096) };
+	struct nl_message m;
+	uint64_t first;
+	int i;
+
+	registry_init(&r, "another");
+	ASSERT_EQ(0, kv(self->w.fd, KVBM_REGISTRY_CREATE, &r));
+	ASSERT_EQ(0, nl_join(p.fd, self->family.group));
+	ASSERT_EQ(0, start(self->nl, self->family.id, self->w.registry, &first));
+	/* Until its buffer has overrun: that is an error. */
+	for (i = 0; i < 100000 && !poll(&p, 1, 0); i++)
+		ASSERT_EQ(0, churn(self->w.session, 1, i));
+	ASSERT_EQ(POLLERR, p.revents);
+	nl_init(&m, self->family.id, KVBM_NL_CMD_EVENTS_START, 0);
+	put_registry(&m, r.out_id);
+	ASSERT_EQ(0, nl_send(p.fd, &m));
+	q.id = r.out_id;
+	ASSERT_EQ(0, kv(self->w.fd, KVBM_REGISTRY_QUERY, &q));
+	EXPECT_EQ(0, q.out_events.listeners);
+	EXPECT_EQ(0, q.out_events.ring_bytes);
+	close(p.fd);
+	EXPECT_EQ(0, kv_destroy(self->w.fd, KVBM_REGISTRY_DESTROY, r.out_id, 0));
+}
+
 /* A registry may go while it is listened to. */
 TEST_F(genl, registry_destroyed)
 {
