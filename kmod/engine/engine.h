@@ -212,7 +212,7 @@ struct kvbm_holding;
  * @holdings: pool of holdings
  * @buckets: index of @holdings by block id; a power of two of them
  * @mask: buckets - 1
- * @scan: number of the current scan, to know blocks that it found before
+ * @marked: first of the holdings that the call at work has marked
  * @revived: Inactive blocks that the last match took
  * @given_back: blocks that became available by the last release
  * @epoch: of the store when the session began; single word, see epoch.c
@@ -235,7 +235,7 @@ struct kvbm_holder {
 	struct kvbm_holding *holdings;
 	u32 *buckets;
 	u32 mask;
-	u32 scan;
+	u32 marked;
 	u32 revived;
 	u64 given_back;
 	u32 epoch;

@@ -11,8 +11,9 @@
 /**
  * struct kvbm_holding - guards on one block
  * @id: the block
- * @count: guards; while a call is at work, less those that it was given
- * @scan: the last scan that found the block
+ * @count: guards
+ * @marked: of them, those that the call at work was given; 0 between calls
+ * @also: with marks: next one that has some
  * @since: when the session took its first guard on the block, see since_of()
  * @chain: next in the bucket; unused ones: next unused
  * @prev: holding of the block taken before this one
@@ -21,12 +22,16 @@
 struct kvbm_holding {
 	u32 id;
 	u32 count;
-	u32 scan;
+	u32 marked;
+	u32 also;
 	u32 since;
 	u32 chain;
 	u32 prev;
 	u32 next;
 };
+
+/* Two to a cache line. */
+static_assert(sizeof(struct kvbm_holding) == 32);
 
 #define MIN_HOLDINGS	64
 
@@ -54,6 +59,7 @@ void kvbm_holder_init(struct kvbm_holder *holder, struct kvbm_store *store)
 	holder->free = KVBM_NIL;
 	holder->oldest = KVBM_NIL;
 	holder->newest = KVBM_NIL;
+	holder->marked = KVBM_NIL;
 }
 
 /**
@@ -99,18 +105,24 @@ int kvbm_holder_lock_change(struct kvbm_holder *h)
 	return -EOWNERDEAD;
 }
 
-static u32 *bucket_of(struct kvbm_holder *h, u32 id)
+static inline u32 *bucket_of(struct kvbm_holder *h, u32 id)
 {
 	return &h->buckets[kvbm_key_id(&h->store->key, id) & h->mask];
 }
 
-static u32 find(struct kvbm_holder *h, u32 id)
+/* In its bucket; or KVBM_NIL. */
+static inline u32 find_in(const struct kvbm_holder *h, const u32 *bucket, u32 id)
 {
-	u32 i = h->size ? *bucket_of(h, id) : KVBM_NIL;
+	u32 i = *bucket;
 
 	while (i != KVBM_NIL && h->holdings[i].id != id)
 		i = h->holdings[i].chain;
 	return i;
+}
+
+static inline u32 find(struct kvbm_holder *h, u32 id)
+{
+	return h->size ? find_in(h, bucket_of(h, id), id) : KVBM_NIL;
 }
 
 static int grow(struct kvbm_holder *h, u32 need)
@@ -173,25 +185,15 @@ int kvbm_holder_reserve(struct kvbm_holder *h, u32 count)
 	return need > h->size ? grow(h, need) : 0;
 }
 
-/* Account for one more guard; there is room. */
-void kvbm_holder_add(struct kvbm_holder *h, u32 id)
+/* Room for a holding of a block that is not held yet. */
+static u32 holding_new(struct kvbm_holder *h, u32 *bucket, u32 id)
 {
-	u32 i = find(h, id), *bucket;
-	struct kvbm_holding *holding;
+	u32 i = h->free;
+	struct kvbm_holding *holding = &h->holdings[i];
 
-	lockdep_assert_held(&h->lock);
-	h->guards++;
-	if (i != KVBM_NIL) {
-		h->holdings[i].count++;
-		return;
-	}
-	i = h->free;
-	holding = &h->holdings[i];
 	h->free = holding->chain;
-	bucket = bucket_of(h, id);
 	*holding = (struct kvbm_holding){
 		.id = id,
-		.count = 1,
 		.since = h->now,
 		.chain = *bucket,
 		.prev = h->newest,
@@ -206,22 +208,27 @@ void kvbm_holder_add(struct kvbm_holder *h, u32 id)
 	}
 	h->newest = i;
 	WRITE_ONCE(h->used, h->used + 1);
+	return i;
 }
 
-/*
- * A scan found a block. If it is the first time in this scan, account for one
- * more guard; there is room.
- */
-bool kvbm_holder_scanned(struct kvbm_holder *h, u32 id)
+/* Return: the holding. */
+static inline u32 add(struct kvbm_holder *h, u32 id)
 {
-	u32 i = find(h, id);
+	u32 *bucket = bucket_of(h, id);
+	u32 i = find_in(h, bucket, id);
 
+	if (i == KVBM_NIL)
+		i = holding_new(h, bucket, id);
+	h->holdings[i].count++;
+	h->guards++;
+	return i;
+}
+
+/* Account for one more guard; there is room. */
+void kvbm_holder_add(struct kvbm_holder *h, u32 id)
+{
 	lockdep_assert_held(&h->lock);
-	if (i != KVBM_NIL && h->holdings[i].scan == h->scan)
-		return false;
-	kvbm_holder_add(h, id);
-	h->holdings[find(h, id)].scan = h->scan;
-	return true;
+	add(h, id);
 }
 
 /* Whether the session holds a block. */
@@ -231,25 +238,49 @@ bool kvbm_holder_has(struct kvbm_holder *h, u32 id)
 	return find(h, id) != KVBM_NIL;
 }
 
-/* Nothing is marked. */
-void kvbm_holder_begin_scan(struct kvbm_holder *h)
+static inline void mark(struct kvbm_holder *h, u32 i)
 {
+	struct kvbm_holding *holding = &h->holdings[i];
+
+	if (!holding->marked++) {
+		holding->also = h->marked;
+		h->marked = i;
+	}
+}
+
+/*
+ * A scan found a block. If it is the first time in this scan, account for one
+ * more guard; there is room. At its end, kvbm_holder_unmark().
+ */
+bool kvbm_holder_scanned(struct kvbm_holder *h, u32 id)
+{
+	u32 i = find(h, id);
+
 	lockdep_assert_held(&h->lock);
-	/* Not 0: that is the mark of what no scan found. */
-	if (!++h->scan)
-		h->scan = 1;
+	if (i != KVBM_NIL && h->holdings[i].marked)
+		return false;
+	mark(h, add(h, id));
+	return true;
 }
 
 /* Mark a block that is held. Return: false if it was marked before. */
 bool kvbm_holder_mark(struct kvbm_holder *h, u32 id)
 {
-	struct kvbm_holding *holding = &h->holdings[find(h, id)];
+	u32 i = find(h, id);
 
 	lockdep_assert_held(&h->lock);
-	if (holding->scan == h->scan)
+	if (h->holdings[i].marked)
 		return false;
-	holding->scan = h->scan;
+	mark(h, i);
 	return true;
+}
+
+/* No marks any more. */
+void kvbm_holder_unmark(struct kvbm_holder *h)
+{
+	lockdep_assert_held(&h->lock);
+	for (; h->marked != KVBM_NIL; h->marked = h->holdings[h->marked].also)
+		h->holdings[h->marked].marked = 0;
 }
 
 static void holding_remove(struct kvbm_holder *h, u32 i)
@@ -295,37 +326,26 @@ static int borrow_one(struct kvbm_holder *h, struct kvbm_token token, u32 states
 		return -ENXIO;
 	token.id = array_index_nospec(token.id, s->config.block_count);
 	i = find(h, token.id);
-	if (i == KVBM_NIL || !h->holdings[i].count)
+	if (i == KVBM_NIL || h->holdings[i].marked == h->holdings[i].count)
 		return why_not_held(s, token);
 	/* We hold it: neither its tenant nor its state can change. */
 	if (s->slots[token.id].gen != token.gen)
 		return -ESTALE;
 	if (!(states & BIT(s->slots[token.id].state)))
 		return -EBADFD;
-	h->holdings[i].count--;
+	mark(h, i);
 	return 0;
 }
 
-/* Put borrowed guards back. */
-static void put_back(struct kvbm_holder *h, const struct kvbm_token *tokens,
-		     u32 count)
-{
-	u32 i;
-
-	lockdep_assert_held(&h->lock);
-	for (i = 0; i < count; i++)
-		h->holdings[find(h, tokens[i].id)].count++;
-}
-
 /**
- * kvbm_holder_borrow - check a batch of tokens, and set their guards aside
+ * kvbm_holder_borrow - check a batch of tokens, and mark their guards
  * @h: the holder, locked
  * @tokens: as a user gave them
  * @count: how many
  * @states: bit per KVBM_STATE_* that is right for the call
  * @failed: out, on an error: the index of the first bad token
  *
- * A guard set aside is not there for a second token of the batch. To be
+ * A guard that is marked is not there for a second token of the batch. To be
  * followed by kvbm_holder_settle().
  *
  * Return: 0; or, with nothing changed, -ENXIO (not held, or not so often),
@@ -342,7 +362,7 @@ int kvbm_holder_borrow(struct kvbm_holder *h, const struct kvbm_token *tokens,
 		err = borrow_one(h, tokens[i], states);
 		if (err) {
 			*failed = i;
-			put_back(h, tokens, i);
+			kvbm_holder_unmark(h);
 			return err;
 		}
 		if (i % KVBM_CHUNK == 0)
@@ -366,8 +386,7 @@ int kvbm_holder_verify(struct kvbm_holder *h, const struct kvbm_token *tokens,
 {
 	int err = kvbm_holder_borrow(h, tokens, count, states, failed);
 
-	if (!err)
-		put_back(h, tokens, count);
+	kvbm_holder_unmark(h);
 	return err;
 }
 
@@ -410,19 +429,24 @@ int kvbm_holder_apply(struct kvbm_holder *h, const struct kvbm_token *tokens,
 }
 
 /* Borrowed guards are gone for good. */
-void kvbm_holder_settle(struct kvbm_holder *h, const struct kvbm_token *tokens,
-			u32 count)
+void kvbm_holder_settle(struct kvbm_holder *h)
 {
-	u32 i, found;
+	u32 i = h->marked, next, n = 0;
 
 	lockdep_assert_held(&h->lock);
-	h->guards -= count;
-	for (i = 0; i < count; i++) {
-		found = find(h, tokens[i].id);
-		/* Gone already when two of the tokens name one block. */
-		if (found != KVBM_NIL && !h->holdings[found].count)
-			holding_remove(h, found);
+	for (; i != KVBM_NIL; i = next) {
+		struct kvbm_holding *holding = &h->holdings[i];
+
+		next = holding->also;
+		h->guards -= holding->marked;
+		holding->count -= holding->marked;
+		holding->marked = 0;
+		if (!holding->count)
+			holding_remove(h, i);
+		if (++n % KVBM_CHUNK == 0)
+			kvbm_relax();
 	}
+	h->marked = KVBM_NIL;
 	kvbm_quota_settle(h);
 }
 

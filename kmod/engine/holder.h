@@ -18,7 +18,7 @@ void kvbm_holder_add(struct kvbm_holder *h, u32 id);
 bool kvbm_holder_scanned(struct kvbm_holder *h, u32 id);
 bool kvbm_holder_has(struct kvbm_holder *h, u32 id);
 bool kvbm_holder_mark(struct kvbm_holder *h, u32 id);
-void kvbm_holder_begin_scan(struct kvbm_holder *h);
+void kvbm_holder_unmark(struct kvbm_holder *h);
 void kvbm_holder_replace(struct kvbm_holder *h, u32 from, u32 to);
 int kvbm_holder_borrow(struct kvbm_holder *h, const struct kvbm_token *tokens,
 		       u32 count, u32 states, u32 *failed);
@@ -27,8 +27,7 @@ int kvbm_holder_apply(struct kvbm_holder *h, const struct kvbm_token *tokens,
 		      void (*apply)(struct kvbm_holder *h, u32 id), u32 *failed);
 int kvbm_holder_verify(struct kvbm_holder *h, const struct kvbm_token *tokens,
 		       u32 count, u32 states, u32 *failed);
-void kvbm_holder_settle(struct kvbm_holder *h, const struct kvbm_token *tokens,
-			u32 count);
+void kvbm_holder_settle(struct kvbm_holder *h);
 
 /* epoch.c */
 bool kvbm_holder_is_withheld(const struct kvbm_holder *h);

@@ -55,35 +55,37 @@ static void look_ahead(const struct kvbm_store *s, struct pipeline *p, u32 hashe
 }
 
 /* One hash of a match or scan. Return: whether there is a guard. */
-static bool look_up(struct kvbm_holder *h, u32 bucket, const struct kvbm_hash *hash,
-		    enum kvbm_match_mode mode, struct kvbm_token *token)
+static inline bool look_up(struct kvbm_holder *h, u32 bucket,
+			   const struct kvbm_hash *hash, bool scan,
+			   struct kvbm_token *token)
 {
 	struct kvbm_store *s = h->store;
 	u32 id = kvbm_store_lookup_in(s, bucket, hash);
 
-	*token = no_token;
-	if (id == KVBM_NIL)
+	if (id == KVBM_NIL || (scan && !kvbm_holder_scanned(h, id))) {
+		*token = no_token;
 		return false;
-	if (is_scan(mode) && !kvbm_holder_scanned(h, id))
-		return false;
+	}
 	if (s->slots[id].state == KVBM_STATE_INACTIVE)
 		h->revived++;
 	kvbm_store_guard(s, id);
 	*token = kvbm_slot_token(s, id);
-	if (!is_scan(mode))
+	if (!scan)
 		kvbm_holder_add(h, id);
 	return true;
 }
 
-/* One chunk, under the lock of the store. Return: whether to go on. */
-static bool look_up_chunk(struct kvbm_holder *h, struct pipeline *p,
-			  enum kvbm_match_mode mode, struct kvbm_token *tokens,
-			  u32 *matched)
+/*
+ * One chunk, under the lock of the store; a prefix ends at the first miss.
+ * Return: guards taken.
+ */
+static u32 look_up_chunk(struct kvbm_holder *h, struct pipeline *p,
+			 enum kvbm_match_mode mode, struct kvbm_token *tokens)
 {
-	bool prefix = mode == KVBM_LOOKUP_PREFIX;
+	bool prefix = mode == KVBM_LOOKUP_PREFIX, scan = is_scan(mode);
 	struct kvbm_store *s = h->store;
 	bool small = s->config.block_count <= SMALL_POOL;
-	u32 i, ahead, bucket;
+	u32 i, ahead, bucket, found = 0;
 
 	lockdep_assert_held(&s->lock);
 	p->hashed = 0;
@@ -97,12 +99,12 @@ static bool look_up_chunk(struct kvbm_holder *h, struct pipeline *p,
 			look_ahead(s, p, i + 1 + 2 * ahead, i + 1 + ahead);
 			bucket = p->buckets[i];
 		}
-		if (look_up(h, bucket, &p->hashes[i], mode, &tokens[i]))
-			++*matched;
+		if (look_up(h, bucket, &p->hashes[i], scan, &tokens[i]))
+			found++;
 		else if (prefix)
-			return false;
+			break;
 	}
-	return true;
+	return found;
 }
 
 /* More than the session may hold: tail first, as a release should be. */
@@ -163,14 +165,12 @@ int kvbm_holder_match_locked(struct kvbm_holder *h,
 	struct kvbm_store *s = h->store;
 	bool prefix = mode == KVBM_LOOKUP_PREFIX, more;
 	struct pipeline p;
-	u32 i = 0;
+	u32 i = 0, found;
 	int err;
 
 	lockdep_assert_held(&h->lock);
 	*matched = 0;
 	h->revived = 0;
-	if (is_scan(mode))
-		kvbm_holder_begin_scan(h);
 	do {
 		p.hashes = hashes + i;
 		p.count = min_t(u32, count - i, KVBM_CHUNK);
@@ -179,15 +179,18 @@ int kvbm_holder_match_locked(struct kvbm_holder *h,
 			spin_unlock(&s->lock);
 			return -ESHUTDOWN;
 		}
-		more = look_up_chunk(h, &p, mode, tokens + i, matched);
+		found = look_up_chunk(h, &p, mode, tokens + i);
+		*matched += found;
 		i += p.count;
 		err = kvbm_quota_charge_new(h);
-		more = more && !err && i < count;
+		more = !err && i < count && !(prefix && found < p.count);
 		if (counted && !more && !err)
 			count_look_up(s, mode, count, *matched);
 		spin_unlock(&s->lock);
 		kvbm_relax();
 	} while (more);
+	if (is_scan(mode))
+		kvbm_holder_unmark(h);
 	if (err)
 		undo(h, tokens, prefix ? *matched : i);
 	return err;

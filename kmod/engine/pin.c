@@ -22,16 +22,16 @@ static int check_list(struct kvbm_holder *h, const struct kvbm_token *tokens,
 	err = kvbm_holder_verify(h, tokens, count, states, failed);
 	if (err)
 		return err;
-	kvbm_holder_begin_scan(h);
-	for (i = 0; i < count; i++) {
+	for (i = 0; !err && i < count; i++) {
 		if (!kvbm_holder_mark(h, tokens[i].id)) {
 			*failed = i;
-			return -EINVAL;
+			err = -EINVAL;
 		}
 		if (i % KVBM_CHUNK == 0)
 			kvbm_relax();
 	}
-	return 0;
+	kvbm_holder_unmark(h);
+	return err;
 }
 
 /*

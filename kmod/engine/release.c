@@ -46,7 +46,7 @@ int kvbm_holder_release_locked(struct kvbm_holder *h,
 		kvbm_store_unlock(s);
 		kvbm_relax();
 	}
-	kvbm_holder_settle(h, tokens, count);
+	kvbm_holder_settle(h);
 	return 0;
 }
 
