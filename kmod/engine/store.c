@@ -111,39 +111,19 @@ static void to_mutable(struct kvbm_store *s, u32 id)
 	set_state(s, slot, KVBM_STATE_MUTABLE);
 }
 
-/**
- * kvbm_store_ref - take a reference on a registered block
- * @s: the store, locked
- * @id: Primary, Duplicate or Inactive
- */
-void kvbm_store_ref(struct kvbm_store *s, u32 id)
+/* Inactive to Primary; the caller takes a reference. */
+void kvbm_store_revive(struct kvbm_store *s, u32 id)
 {
-	struct kvbm_slot *slot = &s->slots[id];
-
-	lockdep_assert_held(&s->lock);
-	if (slot->state == KVBM_STATE_INACTIVE) {
-		kvbm_evictor_remove(s->evictor, id);
-		set_state(s, slot, KVBM_STATE_PRIMARY);
-	}
-	slot->refs++;
+	kvbm_evictor_remove(s->evictor, id);
+	set_state(s, &s->slots[id], KVBM_STATE_PRIMARY);
 }
 
-/**
- * kvbm_store_unref - drop references on a block
- * @s: the store, locked
- * @id: Mutable, Staged, Primary or Duplicate, with at least @refs references
- * @refs: how many
- * @hint: for the policy, should the block become Inactive
- */
-void kvbm_store_unref(struct kvbm_store *s, u32 id, u64 refs,
-		      struct kvbm_release_hint hint)
+/* The last reference on a block is gone. */
+void kvbm_store_unused(struct kvbm_store *s, u32 id, struct kvbm_release_hint hint)
 {
 	struct kvbm_slot *slot = &s->slots[id];
 
 	lockdep_assert_held(&s->lock);
-	slot->refs -= refs;
-	if (slot->refs)
-		return;
 	switch (slot->state) {
 	case KVBM_STATE_PRIMARY:
 		if (slot->flags & KVBM_SLOT_RESET_ON_RELEASE) {
@@ -162,24 +142,6 @@ void kvbm_store_unref(struct kvbm_store *s, u32 id, u64 refs,
 	default:
 		to_reset(s, id);
 	}
-}
-
-/* As kvbm_store_ref(), for a guard of a session. */
-void kvbm_store_guard(struct kvbm_store *s, u32 id)
-{
-	kvbm_store_ref(s, id);
-	s->counters.inflight_immutable++;
-}
-
-/* As kvbm_store_unref(), for guards of a session. */
-void kvbm_store_unguard(struct kvbm_store *s, u32 id, u64 guards,
-			struct kvbm_release_hint hint)
-{
-	u8 state = s->slots[id].state;
-
-	if (state == KVBM_STATE_PRIMARY || state == KVBM_STATE_DUPLICATE)
-		s->counters.inflight_immutable -= guards;
-	kvbm_store_unref(s, id, guards, hint);
 }
 
 /**

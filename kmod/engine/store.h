@@ -193,12 +193,8 @@ int kvbm_quota_charge_new(struct kvbm_holder *h);
 void kvbm_quota_settle(struct kvbm_holder *h);
 
 /* The transitions; each under the lock of the store. See store.c. */
-void kvbm_store_ref(struct kvbm_store *s, u32 id);
-void kvbm_store_unref(struct kvbm_store *s, u32 id, u64 refs,
-		      struct kvbm_release_hint hint);
-void kvbm_store_guard(struct kvbm_store *s, u32 id);
-void kvbm_store_unguard(struct kvbm_store *s, u32 id, u64 guards,
-			struct kvbm_release_hint hint);
+void kvbm_store_revive(struct kvbm_store *s, u32 id);
+void kvbm_store_unused(struct kvbm_store *s, u32 id, struct kvbm_release_hint hint);
 void kvbm_store_take(struct kvbm_store *s, u32 count, struct kvbm_allocation *a);
 void kvbm_store_count_allocation(struct kvbm_store *s,
 				 const struct kvbm_allocation *a);
@@ -206,5 +202,54 @@ void kvbm_store_stage(struct kvbm_store *s, u32 id, const struct kvbm_hash *hash
 void kvbm_store_unstage(struct kvbm_store *s, u32 id);
 void kvbm_store_drain_one(struct kvbm_store *s);
 u32 kvbm_store_register(struct kvbm_store *s, u32 id, u8 *kind);
+
+/**
+ * kvbm_store_ref - take a reference on a registered block
+ * @s: the store, locked
+ * @id: Primary, Duplicate or Inactive
+ */
+static inline void kvbm_store_ref(struct kvbm_store *s, u32 id)
+{
+	lockdep_assert_held(&s->lock);
+	if (s->slots[id].state == KVBM_STATE_INACTIVE)
+		kvbm_store_revive(s, id);
+	s->slots[id].refs++;
+}
+
+/**
+ * kvbm_store_unref - drop references on a block
+ * @s: the store, locked
+ * @id: Mutable, Staged, Primary or Duplicate, with at least @refs references
+ * @refs: how many
+ * @hint: for the policy, should the block become Inactive
+ */
+static inline void kvbm_store_unref(struct kvbm_store *s, u32 id, u64 refs,
+				    struct kvbm_release_hint hint)
+{
+	struct kvbm_slot *slot = &s->slots[id];
+
+	lockdep_assert_held(&s->lock);
+	slot->refs -= refs;
+	if (!slot->refs)
+		kvbm_store_unused(s, id, hint);
+}
+
+/* As kvbm_store_ref(), for a guard of a session. */
+static inline void kvbm_store_guard(struct kvbm_store *s, u32 id)
+{
+	kvbm_store_ref(s, id);
+	s->counters.inflight_immutable++;
+}
+
+/* As kvbm_store_unref(), for guards of a session. */
+static inline void kvbm_store_unguard(struct kvbm_store *s, u32 id, u64 guards,
+				      struct kvbm_release_hint hint)
+{
+	u8 state = s->slots[id].state;
+
+	if (state == KVBM_STATE_PRIMARY || state == KVBM_STATE_DUPLICATE)
+		s->counters.inflight_immutable -= guards;
+	kvbm_store_unref(s, id, guards, hint);
+}
 
 #endif /* KVBM_ENGINE_STORE_H */
