@@ -190,7 +190,10 @@ static size_t compact(struct kvbm_token *tokens, size_t n)
 {
 	size_t i, full = 0;
 
-	for (i = 0; i < n; i++) {
+	/* Mostly there are none, and then nothing is written. */
+	while (full < n && tokens[full].gen)
+		full++;
+	for (i = full; i < n; i++) {
 		struct kvbm_token token = tokens[i];
 
 		if (!token.id && !token.gen)
