@@ -187,25 +187,24 @@ static u64 member(const void *arg, const struct kvbm_abi_field *field)
 	return field->size == sizeof(u64) ? *(const u64 *)at : *(const u32 *)at;
 }
 
-static int check_field(const void *arg, const struct kvbm_abi_field *field)
+static inline int check_field(const void *arg, const struct kvbm_abi_field *field)
 {
-	u64 value = member(arg, field);
+	u64 value;
 
-	switch (field->kind) {
-	case KVBM_FIELD_FLAGS:
-		return value & ~field->limit ? -EINVAL : 0;
-	case KVBM_FIELD_ZERO:
-		return value ? -EINVAL : 0;
-	case KVBM_FIELD_NONZERO:
-		return value ? 0 : -EINVAL;
-	case KVBM_FIELD_MAX:
-		return value > field->limit ? -EINVAL : 0;
-	case KVBM_FIELD_UNBUILT:
-		return value ? -EOPNOTSUPP : 0;
-	default:
-		/* Whoever follows the address sees whether it is good. */
+	/* Whoever follows an address sees whether it is good. */
+	if (field->kind >= KVBM_FIELD_IN)
 		return 0;
-	}
+	value = member(arg, field);
+	if (field->kind == KVBM_FIELD_MAX)
+		return value > field->limit ? -EINVAL : 0;
+	if (field->kind == KVBM_FIELD_NONZERO)
+		return value ? 0 : -EINVAL;
+	/* What there may not be; anything at all, but in flags. */
+	if (field->kind == KVBM_FIELD_FLAGS)
+		value &= ~field->limit;
+	if (likely(!value))
+		return 0;
+	return field->kind == KVBM_FIELD_UNBUILT ? -EOPNOTSUPP : -EINVAL;
 }
 
 /**
@@ -220,11 +219,12 @@ static int check_field(const void *arg, const struct kvbm_abi_field *field)
  */
 int kvbm_abi_check(const struct kvbm_abi_call *call, const void *arg)
 {
+	const struct kvbm_abi_field *field = call->fields;
+	const struct kvbm_abi_field *end = field + call->nr_fields;
 	int unbuilt = 0, err;
-	u32 i;
 
-	for (i = 0; i < call->nr_fields; i++) {
-		err = check_field(arg, &call->fields[i]);
+	for (; field < end; field++) {
+		err = check_field(arg, field);
 		if (err == -EINVAL)
 			return err;
 		unbuilt = unbuilt ?: err;

@@ -52,7 +52,7 @@ static u32 check_slot(struct kvbm_store *s, u32 id)
 	if (slot->flags & KVBM_SLOT_RESERVED)
 		return slot->state == KVBM_STATE_RESET && !slot->refs ?
 		       KVBM_CHECK_OK : KVBM_CHECK_BAD_STATE;
-	if (slot->writers && slot->state != KVBM_STATE_MUTABLE &&
+	if (kvbm_slot_writers(slot) && slot->state != KVBM_STATE_MUTABLE &&
 	    slot->state != KVBM_STATE_STAGED)
 		return KVBM_CHECK_BAD_REFS;
 	switch (slot->state) {
@@ -201,7 +201,7 @@ static void describe(const struct kvbm_store *s, u32 id, struct kvbm_slot_info *
 		info->flags |= KVBM_SLOT_INFO_RESET_ON_RELEASE;
 	if (slot->flags & KVBM_SLOT_RESERVED)
 		info->flags |= KVBM_SLOT_INFO_RESERVED;
-	if (slot->writers)
+	if (kvbm_slot_writers(slot))
 		info->flags |= KVBM_SLOT_INFO_WRITE_PINNED;
 	if (slot->state != KVBM_STATE_RESET && slot->state != KVBM_STATE_MUTABLE)
 		info->hash = slot->hash;

@@ -208,7 +208,7 @@ struct kvbm_holding;
  * @newest: same, other end
  * @oldest_since: when the block of @oldest was taken, if there is one; read
  *	without @lock, as @used and @guards are, by kvbm_holder_sum()
- * @now: the time at which the call at work takes its guards
+ * @now: the time at which the call at work takes its guards; 0 before the first
  * @holdings: pool of holdings
  * @buckets: index of @holdings by block id; a power of two of them
  * @mask: buckets - 1

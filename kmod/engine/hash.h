@@ -41,6 +41,12 @@ static inline u32 kvbm_key_hash(const struct kvbm_key *key,
 	return x >> 32;
 }
 
+/* The same of a number. */
+static inline u32 kvbm_key_u64(const struct kvbm_key *key, u64 n)
+{
+	return (key->m[4] + key->m[0] * (u32)n + key->m[1] * (n >> 32)) >> 32;
+}
+
 static inline u32 kvbm_key_id(const struct kvbm_key *key, u32 id)
 {
 	return (key->m[4] + key->m[0] * id) >> 32;

@@ -178,8 +178,7 @@ int kvbm_holder_reserve(struct kvbm_holder *h, u32 count)
 	lockdep_assert_held(&h->lock);
 	if (h->guards + count > KVBM_MAX_GUARDS)
 		return -EOVERFLOW;
-	/* Once for all that the call takes. */
-	h->now = since_of(kvbm_clock());
+	h->now = 0;
 	/* There is one holding for all guards on one block. */
 	need = min_t(u64, (u64)h->used + count, h->store->config.block_count);
 	return need > h->size ? grow(h, need) : 0;
@@ -191,6 +190,9 @@ static u32 holding_new(struct kvbm_holder *h, u32 *bucket, u32 id)
 	u32 i = h->free;
 	struct kvbm_holding *holding = &h->holdings[i];
 
+	/* Once for all that the call takes. */
+	if (!h->now)
+		h->now = since_of(kvbm_clock());
 	h->free = holding->chain;
 	*holding = (struct kvbm_holding){
 		.id = id,
@@ -453,14 +455,15 @@ void kvbm_holder_settle(struct kvbm_holder *h)
 /* The one guard on @from became a guard on @to. There is room. */
 void kvbm_holder_replace(struct kvbm_holder *h, u32 from, u32 to)
 {
-	u32 i = find(h, from);
+	u32 i = find(h, from), now = h->now;
 
 	lockdep_assert_held(&h->lock);
 	/* Held for as long as before. */
 	h->now = h->holdings[i].since;
 	holding_remove(h, i);
 	h->guards--;
-	kvbm_holder_add(h, to);
+	add(h, to);
+	h->now = now;
 }
 
 /*

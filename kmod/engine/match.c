@@ -258,8 +258,10 @@ int kvbm_holder_match(struct kvbm_holder *holder, const struct kvbm_hash *hashes
 	if (err)
 		goto unlock;
 	/* The guards keep what was found where it is. */
-	kvbm_store_touch(holder->store, hashes, tokens,
-			 mode == KVBM_LOOKUP_PREFIX ? *matched : count, mode);
+	if (mode == KVBM_LOOKUP_PREFIX)
+		count = *matched;
+	if (count)
+		kvbm_store_touch(holder->store, hashes, tokens, count, mode);
 unlock:
 	mutex_unlock(&holder->lock);
 	return err;

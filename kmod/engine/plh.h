@@ -66,6 +66,29 @@ static inline u64 kvbm_plh_own_fragment(const struct kvbm_hash *h)
 	return kvbm_plh_current(h) & ((1ULL << kvbm_plh_fragment_bits(mode)) - 1);
 }
 
+/*
+ * Position and fragment of a parent in one number: mode and position of its
+ * children, as they have them in their hashes, and below them the fragment.
+ * First of the parent that a block names, then of a block as a parent; that of
+ * a block at the last position has mode 3, and nobody names it.
+ */
+static inline u64 kvbm_plh_parent_key(const struct kvbm_hash *h)
+{
+	u64 fragment = (1ULL << kvbm_plh_fragment_bits(kvbm_plh_mode(h))) - 1;
+
+	return (h->hi & ~fragment) | (h->lo & fragment);
+}
+
+static inline u64 kvbm_plh_own_key(const struct kvbm_hash *h)
+{
+	u32 position = kvbm_plh_position(h) + 1;
+	u64 mode = kvbm_plh_mode_of(position);
+	u32 bits = kvbm_plh_fragment_bits(mode);
+
+	return (mode << 62) + ((u64)position << bits) +
+	       (kvbm_plh_current(h) & ((1ULL << bits) - 1));
+}
+
 /**
  * kvbm_plh_valid - whether a chain of blocks can have this hash
  * @h: the hash

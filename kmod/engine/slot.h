@@ -28,7 +28,8 @@
  * @primary: Duplicate: the slot that it keeps alive
  * @parent: Inactive: the policy's own
  * @node: Inactive: the policy's own
- * @writers: of @refs, those of write pins; Mutable and Staged slots only
+ * @writers: not Inactive: of @refs, those of write pins
+ * @linked: Inactive: the policy's own
  * @state: KVBM_STATE_*
  * @flags: KVBM_SLOT_*
  * @pad: 0
@@ -51,7 +52,10 @@ struct kvbm_slot {
 		u32 parent;
 	};
 	u32 node;
-	u32 writers;
+	union {
+		u32 writers;
+		u32 linked;
+	};
 	u8 state;
 	u8 flags;
 	u8 pad[2];
@@ -59,6 +63,11 @@ struct kvbm_slot {
 };
 
 static_assert(sizeof(struct kvbm_slot) == 64);
+
+static inline u32 kvbm_slot_writers(const struct kvbm_slot *slot)
+{
+	return slot->state == KVBM_STATE_INACTIVE ? 0 : slot->writers;
+}
 
 /**
  * struct kvbm_slot_list - slots linked by @prev and @next

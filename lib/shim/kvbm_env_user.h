@@ -23,6 +23,7 @@
 typedef uint8_t u8;
 typedef uint16_t u16;
 typedef uint32_t u32;
+typedef int32_t s32;
 typedef __u64 u64;	/* as in struct kvbm_hash */
 typedef __s64 s64;
 

@@ -428,7 +428,7 @@ static void compare_store(u32 number)
 		ASSERT_EQ(slot->state, m->state[id]);
 		ASSERT_EQ(slot->refs, m->refs[id]);
 		ASSERT_EQ(slot->gen, m->gen[id]);
-		ASSERT_EQ(slot->writers, m->writers[id]);
+		ASSERT_EQ(kvbm_slot_writers(slot), m->writers[id]);
 		if (m->state[id] == KVBM_STATE_DUPLICATE)
 			ASSERT_EQ(slot->primary, m->primary[id]);
 		if (m->config.aux_size)

@@ -17,10 +17,11 @@
  *	DEAD	no blocks, no children		in the list of the dead, soon free
  *
  * Nothing is linear in the number of children, of blocks in a group, or of
- * ghosts in a row. There are at most block_count ghosts. When one more is
- * needed the oldest is forgotten, which is the topmost of its branch, for a
- * match takes the start of a prefix first. Its children are not told: the
- * birth of the group that their link leads to is later than the link.
+ * ghosts in a row. There is a group for each block, and four for each five
+ * blocks more, for ghosts. When there is none left the oldest ghost is
+ * forgotten, which is the topmost of its branch, for a match takes the start of
+ * a prefix first. Its children are not told: the birth of the group that their
+ * link leads to is later than the link.
  */
 #include "../hash.h"
 #include "../plh.h"
@@ -31,12 +32,11 @@
 #define PRUNE_STEPS	64
 /* slot->order: not called finished. The rest of it is the tick. */
 #define NOT_FINISHED	BIT_ULL(63)
-/* group->birth of a free group. */
-#define UNBORN		U64_MAX
+/* group->key of a free group; no block has it. */
+#define NO_KEY		U64_MAX
 
 enum kvbm_group_kind {
-	GROUP_FREE,
-	GROUP_NEW,	/* in no list yet */
+	GROUP_NEW,	/* in no list */
 	GROUP_LEAF,
 	GROUP_INNER,
 	GROUP_GHOST,
@@ -46,51 +46,50 @@ enum kvbm_group_kind {
 
 /**
  * struct kvbm_group - the Inactive blocks of one position and fragment
- * @fragment: with @position the key
- * @birth: tick at which it was made; links to it are not older
+ * @key: both, see kvbm_plh_own_key()
  * @first: with blocks: the next victim of the group; slot->next is the link
  * @last: with blocks: the other end
- * @linked: without: the tick of the link to @parent
- * @position: with @fragment the key
- * @kind: see above
+ * @parent: without: what the last of them hung on
+ * @linked: without: when that link was made, as @birth
+ * @birth: ghosts that were forgotten before it was made; links to it are not older
  * @chain: next group in the bucket
  * @children: blocks, and ghosts, whose parent it is
  * @place: LEAF: in the heap
- * @parent: without blocks: what the last of them hung on
  * @prev: link of the list of its kind
  * @next: same; when free, of the free groups
+ * @kind: see above
  *
  * A block has its links in its slot: slot->node is its group, slot->parent the
- * group it hangs on, slot->order its tick.
+ * group it hangs on, slot->linked when that link was made, slot->order its tick.
  */
 struct kvbm_group {
-	u64 fragment;
-	u64 birth;
+	u64 key;
 	union {
 		struct {
 			u32 first;
 			u32 last;
 		};
-		u64 linked;
+		struct {
+			u32 parent;
+			u32 linked;
+		};
 	};
-	u32 position : 24;
-	u32 kind : 8;
+	u32 birth;
 	u32 chain;
 	u32 children;
 	union {
 		u32 place;
-		u32 parent;
+		u32 prev;
 	};
-	u32 prev;
 	u32 next;
+	u8 kind;
 };
 
-static_assert(sizeof(struct kvbm_group) == 48);
+static_assert(sizeof(struct kvbm_group) == 40);
 
 struct kvbm_group_list {
 	u32 head;
 	u32 tail;
-	u32 count;
 };
 
 /**
@@ -99,12 +98,15 @@ struct kvbm_group_list {
  * @tick_order: leaves go by slot->order; otherwise by when they became leaves
  * @key: secret of @buckets
  * @mask: buckets - 1
- * @buckets: groups by position and fragment
- * @groups: twice block_count: at most that many with blocks, that many ghosts
+ * @buckets: groups by key
+ * @groups: nr_groups() of them
  * @free: first free group
+ * @forgotten: ghosts that were forgotten with their children still there. Links
+ *	are compared with a birth as if it never wrapped: one that outlasts 2^31
+ *	forgotten ghosts may be taken for a good one, and its parent for a leaf
  * @clock: last tick given
- * @recent: where the parent of the last block was: with the tail released
- *	first, the next block is just there
+ * @latest: the group that the last block came into, and
+ * @recent: the parent of that: of a prefix, the next block is close to them
  * @lists: of the kinds that have one
  * @leaves: next victims first
  */
@@ -116,7 +118,9 @@ struct kvbm_lineage {
 	u32 *buckets;
 	struct kvbm_group *groups;
 	u32 free;
+	u32 forgotten;
 	u64 clock;
+	u32 latest;
 	u32 recent;
 	struct kvbm_group_list lists[NR_GROUP_KINDS];
 	struct kvbm_heap leaves;
@@ -127,14 +131,10 @@ static struct kvbm_lineage *to_lineage(struct kvbm_evictor *evictor)
 	return container_of(evictor, struct kvbm_lineage, evictor);
 }
 
-static u64 tick_of(const struct kvbm_slot *slot)
+/* So that a block and the parent that it brings along always find room. */
+static u32 nr_groups(u32 block_count)
 {
-	return slot->order & ~NOT_FINISHED;
-}
-
-static u32 nr_ghosts(const struct kvbm_lineage *l)
-{
-	return l->lists[GROUP_GHOST].count + l->lists[GROUP_DEAD].count;
+	return 2 * block_count - block_count / 5 + 1;
 }
 
 static bool has_blocks(const struct kvbm_group *g)
@@ -144,11 +144,13 @@ static bool has_blocks(const struct kvbm_group *g)
 
 /* Lists of groups. */
 
-static void enlist(struct kvbm_lineage *l, u32 group, bool at_head)
+static void enlist(struct kvbm_lineage *l, u32 group, enum kvbm_group_kind kind,
+		   bool at_head)
 {
 	struct kvbm_group *g = &l->groups[group];
-	struct kvbm_group_list *list = &l->lists[g->kind];
+	struct kvbm_group_list *list = &l->lists[kind];
 
+	g->kind = kind;
 	g->prev = at_head ? KVBM_NIL : list->tail;
 	g->next = at_head ? list->head : KVBM_NIL;
 	if (g->prev == KVBM_NIL)
@@ -159,7 +161,6 @@ static void enlist(struct kvbm_lineage *l, u32 group, bool at_head)
 		list->tail = group;
 	else
 		l->groups[g->next].prev = group;
-	list->count++;
 }
 
 static void unlist(struct kvbm_lineage *l, u32 group)
@@ -175,7 +176,6 @@ static void unlist(struct kvbm_lineage *l, u32 group)
 		list->tail = g->prev;
 	else
 		l->groups[g->next].prev = g->prev;
-	list->count--;
 }
 
 /* The order in which leaves go. */
@@ -204,6 +204,7 @@ static void leaf_changed(struct kvbm_lineage *l, u32 group)
 				   kvbm_heap_rekey(&l->leaves, group, key));
 }
 
+/* Out of the list of its kind, or the heap. */
 static void leave_kind(struct kvbm_lineage *l, u32 group)
 {
 	struct kvbm_group *g = &l->groups[group];
@@ -215,133 +216,155 @@ static void leave_kind(struct kvbm_lineage *l, u32 group)
 	g->kind = GROUP_NEW;
 }
 
-/* Blocks came or went, children came or went: what is the group now? */
-static void settle(struct kvbm_lineage *l, u32 group, bool blocks)
+/* A group that has blocks, and is in no list. */
+static void enter_kind(struct kvbm_lineage *l, u32 group)
 {
 	struct kvbm_group *g = &l->groups[group];
-	enum kvbm_group_kind kind;
 
-	if (blocks)
-		kind = g->children ? GROUP_INNER : GROUP_LEAF;
-	else
-		kind = g->children ? GROUP_GHOST : GROUP_DEAD;
-	if (kind == g->kind)
+	if (g->children) {
+		enlist(l, group, GROUP_INNER, false);
 		return;
-	leave_kind(l, group);
-	g->kind = kind;
-	if (kind == GROUP_LEAF)
-		kvbm_evictor_visit(&l->evictor,
-				   kvbm_heap_add(&l->leaves, group, leaf_key(l, g)));
-	else
-		/* The dead of this operation before those left by others. */
-		enlist(l, group, kind == GROUP_DEAD);
+	}
+	g->kind = GROUP_LEAF;
+	kvbm_evictor_visit(&l->evictor,
+			   kvbm_heap_add(&l->leaves, group, leaf_key(l, g)));
 }
 
 /* Groups by key. */
 
-static u32 *bucket_of(struct kvbm_lineage *l, u32 position, u64 fragment)
+static u32 *bucket_of(struct kvbm_lineage *l, u64 key)
 {
-	struct kvbm_hash key = { .lo = fragment, .hi = position };
-
-	return &l->buckets[kvbm_key_hash(&l->key, &key) & l->mask];
+	return &l->buckets[kvbm_key_u64(&l->key, key) & l->mask];
 }
 
-static bool has_key(const struct kvbm_group *g, u32 position, u64 fragment)
+static bool has_key(const struct kvbm_lineage *l, u32 group, u64 key)
 {
-	return g->fragment == fragment && g->position == position &&
-	       g->kind != GROUP_FREE;
+	return group != KVBM_NIL && l->groups[group].key == key;
 }
 
-static u32 find(struct kvbm_lineage *l, u32 position, u64 fragment)
+static u32 find_in(struct kvbm_lineage *l, const u32 *bucket, u64 key)
 {
-	u32 group = *bucket_of(l, position, fragment);
+	u32 group = *bucket;
 
-	while (group != KVBM_NIL &&
-	       !has_key(&l->groups[group], position, fragment)) {
+	while (group != KVBM_NIL && l->groups[group].key != key) {
 		kvbm_evictor_visit(&l->evictor, 1);
 		group = l->groups[group].chain;
 	}
 	return group;
 }
 
-static u32 group_new(struct kvbm_lineage *l, u32 position, u64 fragment)
-{
-	u32 *bucket = bucket_of(l, position, fragment);
-	u32 group = l->free;
-	struct kvbm_group *g = &l->groups[group];
-
-	l->free = g->next;
-	g->fragment = fragment;
-	g->position = position;
-	g->birth = l->clock;
-	g->kind = GROUP_NEW;
-	g->children = 0;
-	g->parent = KVBM_NIL;
-	g->chain = *bucket;
-	*bucket = group;
-	return group;
-}
-
 static void group_free(struct kvbm_lineage *l, u32 group)
 {
 	struct kvbm_group *g = &l->groups[group];
-	u32 *link = bucket_of(l, g->position, g->fragment);
+	u32 *link = bucket_of(l, g->key);
 
 	while (*link != group) {
 		kvbm_evictor_visit(&l->evictor, 1);
 		link = &l->groups[*link].chain;
 	}
 	*link = g->chain;
-	leave_kind(l, group);
-	g->kind = GROUP_FREE;
-	g->birth = UNBORN;
+	g->kind = GROUP_NEW;
+	g->key = NO_KEY;
 	g->next = l->free;
 	l->free = group;
 }
 
-/* A child that was linked to @parent at tick @linked is there no more. */
-static void child_gone(struct kvbm_lineage *l, u32 parent, u64 linked)
+/* Whether a link is one to a group that was there before @g. */
+static bool is_stale(const struct kvbm_group *g, u32 linked)
+{
+	return (s32)(g->birth - linked) > 0;
+}
+
+/*
+ * A child is there no more. Return: the parent, if nothing is left of it: in no
+ * list, and to be buried; or KVBM_NIL.
+ */
+static u32 child_gone(struct kvbm_lineage *l, u32 parent, u32 linked)
 {
 	struct kvbm_group *p;
+	bool dead;
 
 	if (parent == KVBM_NIL)
-		return;
+		return KVBM_NIL;
 	p = &l->groups[parent];
 	/* Forgotten since, and perhaps another one now. */
-	if (p->birth > linked)
-		return;
-	p->children--;
-	settle(l, parent, has_blocks(p));
+	if (is_stale(p, linked) || !p->children)
+		return KVBM_NIL;
+	if (--p->children)
+		return KVBM_NIL;
+	dead = p->kind == GROUP_GHOST;
+	leave_kind(l, parent);
+	if (dead)
+		return parent;
+	enter_kind(l, parent);
+	return KVBM_NIL;
 }
 
-/* Free a group without blocks. */
-static void bury(struct kvbm_lineage *l, u32 group)
+/* Free a group without blocks that is in no list. Return: as child_gone(). */
+static u32 bury(struct kvbm_lineage *l, u32 group)
 {
-	u32 parent = l->groups[group].parent;
-	u64 linked = l->groups[group].linked;
+	struct kvbm_group *g = &l->groups[group];
+	u32 parent = g->parent, linked = g->linked;
 
+	if (g->children)
+		g->birth = ++l->forgotten;
 	group_free(l, group);
-	child_gone(l, parent, linked);
 	kvbm_evictor_visit(&l->evictor, 1);
+	return child_gone(l, parent, linked);
 }
 
-/* Up the branch that a leaf left, and later the rest of a long one. */
-static void prune(struct kvbm_lineage *l)
+/*
+ * Up the branch that a leaf left, from @dead on, and later the rest of a long
+ * one: the dead of this operation before those left by others.
+ */
+static void prune(struct kvbm_lineage *l, u32 dead)
 {
-	u32 steps = PRUNE_STEPS;
+	u32 steps;
 
-	while (l->lists[GROUP_DEAD].count && steps--)
-		bury(l, l->lists[GROUP_DEAD].head);
+	for (steps = 0; steps < PRUNE_STEPS; steps++) {
+		if (dead == KVBM_NIL) {
+			dead = l->lists[GROUP_DEAD].head;
+			if (dead == KVBM_NIL)
+				return;
+			leave_kind(l, dead);
+		}
+		dead = bury(l, dead);
+	}
+	if (dead != KVBM_NIL)
+		enlist(l, dead, GROUP_DEAD, true);
 }
 
-static void make_room_for_ghost(struct kvbm_lineage *l)
+/* There are more groups than blocks: there is somebody to forget. */
+static void make_room(struct kvbm_lineage *l)
 {
-	if (nr_ghosts(l) < l->evictor.block_count)
-		return;
-	if (l->lists[GROUP_DEAD].count)
-		bury(l, l->lists[GROUP_DEAD].head);
-	else
-		bury(l, l->lists[GROUP_GHOST].head);
+	u32 group = l->lists[GROUP_DEAD].head;
+
+	if (group == KVBM_NIL)
+		group = l->lists[GROUP_GHOST].head;
+	leave_kind(l, group);
+	group = bury(l, group);
+	if (group != KVBM_NIL)
+		enlist(l, group, GROUP_DEAD, true);
+}
+
+static u32 group_new(struct kvbm_lineage *l, u64 key)
+{
+	struct kvbm_group *g;
+	u32 group, *bucket;
+
+	if (l->free == KVBM_NIL)
+		make_room(l);
+	group = l->free;
+	g = &l->groups[group];
+	bucket = bucket_of(l, key);
+	l->free = g->next;
+	g->key = key;
+	g->parent = KVBM_NIL;
+	g->birth = l->forgotten;
+	g->children = 0;
+	g->chain = *bucket;
+	*bucket = group;
+	return group;
 }
 
 /* The blocks of a group: those called finished in front. */
@@ -379,61 +402,79 @@ static void member_del(struct kvbm_lineage *l, u32 group, u32 id)
 		slots[slots[id].next].prev = slots[id].prev;
 }
 
-/* The block into the group of its own key, which may be @group. */
-static void join_group(struct kvbm_lineage *l, u32 id, u32 group)
+/* The block below the group that its hash names as its parent. */
+static void join_parent(struct kvbm_lineage *l, u32 id)
 {
 	struct kvbm_slot *slot = &l->evictor.slots[id];
-	u32 position = kvbm_plh_position(&slot->hash);
-	u64 fragment = kvbm_plh_own_fragment(&slot->hash);
-	u32 parent = KVBM_NIL;
-	u64 linked = 0;
+	u64 key = kvbm_plh_parent_key(&slot->hash);
+	struct kvbm_group *p;
+	u32 parent;
+
+	slot->parent = KVBM_NIL;
+	slot->linked = l->forgotten;
+	if (!kvbm_plh_position(&slot->hash))
+		return;
+	if (has_key(l, l->latest, key))
+		parent = l->latest;
+	else if (has_key(l, l->recent, key))
+		parent = l->recent;
+	else
+		parent = find_in(l, bucket_of(l, key), key);
+	if (parent == KVBM_NIL) {
+		parent = group_new(l, key);
+		/* Somebody may have been forgotten for it. */
+		slot->linked = l->forgotten;
+	}
+	slot->parent = parent;
+	p = &l->groups[parent];
+	if (p->children++)
+		return;
+	if (p->kind == GROUP_LEAF) {
+		leave_kind(l, parent);
+		enter_kind(l, parent);
+	} else {
+		/* New, or not buried yet. */
+		leave_kind(l, parent);
+		enlist(l, parent, GROUP_GHOST, false);
+	}
+}
+
+/*
+ * The block into the group of its own key, which may be @hint. Return: as
+ * child_gone().
+ */
+static u32 join_group(struct kvbm_lineage *l, u32 id, u32 hint)
+{
+	struct kvbm_slot *slot = &l->evictor.slots[id];
+	u64 key = kvbm_plh_own_key(&slot->hash);
+	u32 group = hint, parent = KVBM_NIL, linked = 0;
 	struct kvbm_group *g;
 
-	if (group == KVBM_NIL || !has_key(&l->groups[group], position, fragment))
-		group = find(l, position, fragment);
+	if (!has_key(l, group, key))
+		group = find_in(l, bucket_of(l, key), key);
 	if (group == KVBM_NIL)
-		group = group_new(l, position, fragment);
-	g = &l->groups[group];
+		group = group_new(l, key);
 	slot->node = group;
+	l->latest = group;
+	g = &l->groups[group];
 	if (has_blocks(g)) {
 		member_add(l, group, id);
 		if (g->kind == GROUP_LEAF)
 			leaf_changed(l, group);
-		return;
+		return KVBM_NIL;
 	}
 	if (g->kind != GROUP_NEW) {
 		parent = g->parent;
 		linked = g->linked;
 		leave_kind(l, group);
 	}
-	g->first = KVBM_NIL;
-	g->last = KVBM_NIL;
-	member_add(l, group, id);
-	settle(l, group, true);
+	g->first = id;
+	g->last = id;
+	slot->prev = KVBM_NIL;
+	slot->next = KVBM_NIL;
+	enter_kind(l, group);
 	/* The block has a link of its own. */
-	child_gone(l, parent, linked);
-}
-
-/* The block below the group that its hash names as its parent. */
-static void join_parent(struct kvbm_lineage *l, u32 id)
-{
-	struct kvbm_slot *slot = &l->evictor.slots[id];
-	u32 position = kvbm_plh_position(&slot->hash);
-	u64 fragment = kvbm_plh_fragment(&slot->hash);
-	u32 parent;
-
-	slot->parent = KVBM_NIL;
-	if (!position)
-		return;
-	parent = find(l, position - 1, fragment);
-	if (parent == KVBM_NIL) {
-		make_room_for_ghost(l);
-		parent = group_new(l, position - 1, fragment);
-	}
-	l->groups[parent].children++;
-	settle(l, parent, has_blocks(&l->groups[parent]));
-	slot->parent = parent;
-	l->recent = parent;
+	return child_gone(l, parent, linked);
 }
 
 static void lineage_insert(struct kvbm_evictor *evictor, u32 id,
@@ -447,32 +488,34 @@ static void lineage_insert(struct kvbm_evictor *evictor, u32 id,
 	evictor->slots[id].order = l->clock |
 		(hint.kind == KVBM_HINT_FINISHED ? 0 : NOT_FINISHED);
 	join_parent(l, id);
-	join_group(l, id, recent);
-	prune(l);
+	l->recent = evictor->slots[id].parent;
+	prune(l, join_group(l, id, recent));
 }
 
 static void lineage_remove(struct kvbm_evictor *evictor, u32 id)
 {
 	struct kvbm_lineage *l = to_lineage(evictor);
 	struct kvbm_slot *slot = &evictor->slots[id];
-	u32 group = slot->node;
+	u32 group = slot->node, linked = slot->linked;
 	struct kvbm_group *g = &l->groups[group];
 
+	/* From here on it counts write pins again. */
+	slot->writers = 0;
 	if (slot->prev != KVBM_NIL || slot->next != KVBM_NIL) {
 		member_del(l, group, id);
 		if (g->kind == GROUP_LEAF)
 			leaf_changed(l, group);
-		child_gone(l, slot->parent, tick_of(slot));
+		group = child_gone(l, slot->parent, linked);
 	} else {
-		/* It may be a child of this one that is forgotten for it. */
-		if (g->children)
-			make_room_for_ghost(l);
 		leave_kind(l, group);
 		g->parent = slot->parent;
-		g->linked = tick_of(slot);
-		settle(l, group, false);
+		g->linked = linked;
+		if (g->children) {
+			enlist(l, group, GROUP_GHOST, false);
+			group = KVBM_NIL;
+		}
 	}
-	prune(l);
+	prune(l, group);
 }
 
 /*
@@ -497,13 +540,11 @@ static bool lineage_linked(struct kvbm_evictor *evictor, u32 id)
 	const struct kvbm_slot *slot = &evictor->slots[id];
 	const struct kvbm_group *g, *p;
 	struct kvbm_slot_list members;
-	u32 position = kvbm_plh_position(&slot->hash);
 
-	if (slot->node >= 2ULL * evictor->block_count)
+	if (slot->node >= nr_groups(evictor->block_count))
 		return false;
 	g = &l->groups[slot->node];
-	if (!has_blocks(g) ||
-	    !has_key(g, position, kvbm_plh_own_fragment(&slot->hash)) ||
+	if (!has_blocks(g) || g->key != kvbm_plh_own_key(&slot->hash) ||
 	    g->kind != (g->children ? GROUP_INNER : GROUP_LEAF))
 		return false;
 	members.head = g->first;
@@ -516,19 +557,18 @@ static bool lineage_linked(struct kvbm_evictor *evictor, u32 id)
 	     l->leaves.entries[g->place].item != slot->node))
 		return false;
 	if (slot->parent == KVBM_NIL)
-		return !position;
-	if (slot->parent >= 2ULL * evictor->block_count)
+		return !kvbm_plh_position(&slot->hash);
+	if (slot->parent >= nr_groups(evictor->block_count))
 		return false;
 	p = &l->groups[slot->parent];
-	return p->birth > tick_of(slot) ||
-	       (p->children &&
-		has_key(p, position - 1, kvbm_plh_fragment(&slot->hash)));
+	return is_stale(p, slot->linked) ||
+	       (p->children && p->key == kvbm_plh_parent_key(&slot->hash));
 }
 
 static u64 lineage_bytes(u32 block_count)
 {
 	return sizeof(struct kvbm_lineage) +
-	       2ULL * block_count * sizeof(struct kvbm_group) +
+	       (u64)nr_groups(block_count) * sizeof(struct kvbm_group) +
 	       (u64)kvbm_bucket_count(block_count) * sizeof(u32) +
 	       (u64)kvbm_heap_room(block_count) * sizeof(struct kvbm_heap_entry);
 }
@@ -548,14 +588,14 @@ static int lineage_create(const struct kvbm_eviction_config *config,
 {
 	struct kvbm_lineage *l = kvbm_alloc(1, sizeof(*l));
 	u32 buckets = kvbm_bucket_count(config->block_count);
-	u32 i, nr_groups = 2 * config->block_count;
+	u32 i, nr = nr_groups(config->block_count);
 
 	if (!l)
 		return -ENOMEM;
 	kvbm_key_init(&l->key);
 	l->mask = buckets - 1;
 	l->buckets = kvbm_alloc(buckets, sizeof(*l->buckets));
-	l->groups = kvbm_alloc(nr_groups, sizeof(*l->groups));
+	l->groups = kvbm_alloc(nr, sizeof(*l->groups));
 	l->leaves.entries = kvbm_alloc(kvbm_heap_room(config->block_count),
 				       sizeof(*l->leaves.entries));
 	if (!l->buckets || !l->groups || !l->leaves.entries) {
@@ -563,9 +603,9 @@ static int lineage_create(const struct kvbm_eviction_config *config,
 		return -ENOMEM;
 	}
 	kvbm_fill_nil(l->buckets, buckets);
-	for (i = 0; i < nr_groups; i++) {
-		l->groups[i].birth = UNBORN;
-		l->groups[i].next = i + 1 < nr_groups ? i + 1 : KVBM_NIL;
+	for (i = 0; i < nr; i++) {
+		l->groups[i].key = NO_KEY;
+		l->groups[i].next = i + 1 < nr ? i + 1 : KVBM_NIL;
 		if (i % 4096 == 0)
 			kvbm_relax();
 	}
@@ -573,6 +613,7 @@ static int lineage_create(const struct kvbm_eviction_config *config,
 		l->lists[i].head = KVBM_NIL;
 		l->lists[i].tail = KVBM_NIL;
 	}
+	l->latest = KVBM_NIL;
 	l->recent = KVBM_NIL;
 	l->leaves.end = KVBM_HEAP_ROOT;
 	l->leaves.places = &l->groups[0].place;
