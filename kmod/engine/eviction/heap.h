@@ -101,12 +101,18 @@ static inline u32 kvbm_heap_del(struct kvbm_heap *heap, u32 item)
 	return i == heap->end ? 1 : kvbm_heap_sift(heap, i, last);
 }
 
-/* The key of an item that is in the heap has changed. */
-static inline u32 kvbm_heap_rekey(struct kvbm_heap *heap, u32 item, u64 key)
+/* @item takes the place of @old, which is in the heap. */
+static inline u32 kvbm_heap_replace(struct kvbm_heap *heap, u32 old, u32 item, u64 key)
 {
 	struct kvbm_heap_entry e = { .key = key, .item = item };
 
-	return kvbm_heap_sift(heap, *kvbm_heap_place(heap, item), e);
+	return kvbm_heap_sift(heap, *kvbm_heap_place(heap, old), e);
+}
+
+/* The key of an item that is in the heap has changed. */
+static inline u32 kvbm_heap_rekey(struct kvbm_heap *heap, u32 item, u64 key)
+{
+	return kvbm_heap_replace(heap, item, item, key);
 }
 
 #endif /* KVBM_ENGINE_HEAP_H */

@@ -107,6 +107,8 @@ struct kvbm_group_list {
  * @clock: last tick given
  * @latest: the group that the last block came into, and
  * @recent: the parent of that: of a prefix, the next block is close to them
+ * @vacant: while a block is removed: a group that is no leaf any more, and still
+ *	has its place among @leaves. Mostly its parent becomes one, and takes it
  * @lists: of the kinds that have one
  * @leaves: next victims first
  */
@@ -122,6 +124,7 @@ struct kvbm_lineage {
 	u64 clock;
 	u32 latest;
 	u32 recent;
+	u32 vacant;
 	struct kvbm_group_list lists[NR_GROUP_KINDS];
 	struct kvbm_heap leaves;
 };
@@ -220,14 +223,21 @@ static void leave_kind(struct kvbm_lineage *l, u32 group)
 static void enter_kind(struct kvbm_lineage *l, u32 group)
 {
 	struct kvbm_group *g = &l->groups[group];
+	u32 steps;
 
 	if (g->children) {
 		enlist(l, group, GROUP_INNER, false);
 		return;
 	}
 	g->kind = GROUP_LEAF;
-	kvbm_evictor_visit(&l->evictor,
-			   kvbm_heap_add(&l->leaves, group, leaf_key(l, g)));
+	if (l->vacant == KVBM_NIL) {
+		steps = kvbm_heap_add(&l->leaves, group, leaf_key(l, g));
+	} else {
+		steps = kvbm_heap_replace(&l->leaves, l->vacant, group,
+					  leaf_key(l, g));
+		l->vacant = KVBM_NIL;
+	}
+	kvbm_evictor_visit(&l->evictor, steps);
 }
 
 /* Groups by key. */
@@ -506,16 +516,23 @@ static void lineage_remove(struct kvbm_evictor *evictor, u32 id)
 		if (g->kind == GROUP_LEAF)
 			leaf_changed(l, group);
 		group = child_gone(l, slot->parent, linked);
-	} else {
+	} else if (g->children) {
 		leave_kind(l, group);
 		g->parent = slot->parent;
 		g->linked = linked;
-		if (g->children) {
-			enlist(l, group, GROUP_GHOST, false);
-			group = KVBM_NIL;
-		}
+		enlist(l, group, GROUP_GHOST, false);
+		group = KVBM_NIL;
+	} else {
+		l->vacant = group;
+		g->kind = GROUP_NEW;
+		g->parent = slot->parent;
+		g->linked = linked;
 	}
 	prune(l, group);
+	if (l->vacant != KVBM_NIL) {
+		kvbm_evictor_visit(evictor, kvbm_heap_del(&l->leaves, l->vacant));
+		l->vacant = KVBM_NIL;
+	}
 }
 
 /*
@@ -613,6 +630,7 @@ static int lineage_create(const struct kvbm_eviction_config *config,
 		l->lists[i].head = KVBM_NIL;
 		l->lists[i].tail = KVBM_NIL;
 	}
+	l->vacant = KVBM_NIL;
 	l->latest = KVBM_NIL;
 	l->recent = KVBM_NIL;
 	l->leaves.end = KVBM_HEAP_ROOT;
