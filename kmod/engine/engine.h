@@ -38,7 +38,7 @@
 #include "hash.h"
 
 /* Blocks handled under one hold of a store's lock. */
-#define KVBM_CHUNK	128
+#define KVBM_CHUNK	32
 
 struct kvbm_registry;
 struct kvbm_store;

@@ -11,6 +11,8 @@
 #include "fixture.h"
 
 #define NR_THREADS	8
+/* Of a few chunks. */
+#define LARGE		(4 * KVBM_CHUNK)
 
 struct worker {
 	pthread_t thread;
@@ -194,7 +196,7 @@ static void roll_back(struct kvbm_holder *h, const struct kvbm_hash *hashes, u32
 static void *work(void *arg)
 {
 	struct worker *w = arg;
-	struct kvbm_token held[MAX_HELD], t[KVBM_CHUNK + 64];
+	struct kvbm_token held[MAX_HELD], t[LARGE + 64];
 	struct kvbm_hash hashes[64];
 	struct kvbm_check_result check;
 	struct kvbm_holder holder;
@@ -252,11 +254,11 @@ static void *work(void *arg)
 			break;
 		case 3:
 			/* Larger than a chunk. */
-			err = take(&holder, KVBM_CHUNK + n, t);
+			err = take(&holder, LARGE + n, t);
 			if (err)
 				EXPECT_EQ(err, -ENOSPC);
 			else
-				EXPECT_EQ(give(&holder, KVBM_CHUNK + n, t), 0);
+				EXPECT_EQ(give(&holder, LARGE + n, t), 0);
 			break;
 		case 4:
 			if (step % 16)

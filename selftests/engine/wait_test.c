@@ -9,6 +9,8 @@
 #include "fixture.h"
 
 #define MANY	(2 * KVBM_CHUNK)
+/* Under one hold, and not the last ones there are. */
+#define FEW	(KVBM_CHUNK - 8)
 
 /* One call: its allocation, and its place in the queue. */
 struct caller {
@@ -479,7 +481,7 @@ static struct {
 
 static void refuse_and_match(void)
 {
-	struct kvbm_allocation a = { .count = 100, .tokens = between.t };
+	struct kvbm_allocation a = { .count = FEW, .tokens = between.t };
 	u32 n;
 
 	/* After the first chunk, which is as early as there is somebody else. */
@@ -507,7 +509,7 @@ static void large_gives_up(void)
 	kvbm_relax_hook = NULL;
 	EXPECT(between.done);
 	EXPECT(freed(&f) > between.refused_at);
-	EXPECT_EQ(take(&between.other, 100, between.t), 0);
+	EXPECT_EQ(take(&between.other, FEW, between.t), 0);
 	end_holder(&between.other);
 	tear_down(&f);
 	free(t);
