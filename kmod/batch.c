@@ -151,7 +151,7 @@ int kvbm_batch_allocate(struct kvbm_file *file, struct kvbm_call *call)
 		.evicted_aux = arg->evicted_aux,
 		.a.deadline_ns = arg->deadline_ns,
 	};
-	struct kvbm_arrays m;
+	struct kvbm_arrays m __uninitialized;
 	size_t bytes;
 	int err;
 
@@ -194,7 +194,7 @@ int kvbm_batch_acquire(struct kvbm_file *file, struct kvbm_call *call)
 		.a.deadline_ns = arg->deadline_ns,
 	};
 	struct kvbm_hash *hashes;
-	struct kvbm_arrays m;
+	struct kvbm_arrays m __uninitialized;
 	size_t bytes;
 	int err;
 
@@ -243,7 +243,7 @@ int kvbm_batch_stage(struct kvbm_file *file, struct kvbm_call *call)
 	struct kvbm_stage *arg = &call->arg->stage;
 	struct kvbm_token *tokens;
 	struct kvbm_hash *hashes;
-	struct kvbm_arrays m;
+	struct kvbm_arrays m __uninitialized;
 	size_t bytes;
 	void *aux;
 	int err;
@@ -339,7 +339,7 @@ int kvbm_batch_register(struct kvbm_file *file, struct kvbm_call *call)
 		.tokens = arg->out_tokens,
 		.kinds = arg->out_kinds,
 	};
-	struct kvbm_arrays m;
+	struct kvbm_arrays m __uninitialized;
 	int err;
 
 	err = kvbm_arrays_init(&m, registration_bytes(&out));
@@ -383,7 +383,7 @@ int kvbm_batch_stage_register(struct kvbm_file *file, struct kvbm_call *call)
 		.evicted_aux = arg->evicted_aux,
 	};
 	struct kvbm_hash *hashes;
-	struct kvbm_arrays m;
+	struct kvbm_arrays m __uninitialized;
 	size_t bytes, next_bytes;
 	void *aux;
 	int err;
@@ -437,7 +437,7 @@ static int probe_prefix(struct kvbm_file *file, struct kvbm_call *call)
 {
 	struct kvbm_match *arg = &call->arg->match;
 	struct kvbm_hash *hashes;
-	struct kvbm_arrays m;
+	struct kvbm_arrays m __uninitialized;
 	int err;
 
 	err = kvbm_holder_check(&file->holder);
@@ -471,7 +471,7 @@ int kvbm_batch_match(struct kvbm_file *file, struct kvbm_call *call)
 	enum kvbm_match_mode mode = KVBM_LOOKUP_PREFIX;
 	struct kvbm_token *tokens;
 	struct kvbm_hash *hashes;
-	struct kvbm_arrays m;
+	struct kvbm_arrays m __uninitialized;
 	u32 filled;
 	int err;
 
@@ -521,7 +521,7 @@ int kvbm_batch_upgrade(struct kvbm_file *file, struct kvbm_call *call)
 	struct kvbm_upgrade *arg = &call->arg->upgrade;
 	struct kvbm_token *tokens;
 	struct kvbm_hash *hashes;
-	struct kvbm_arrays m;
+	struct kvbm_arrays m __uninitialized;
 	int err;
 
 	err = kvbm_arrays_init(&m, HASHES(arg->count) + TOKENS(arg->count));
@@ -581,7 +581,7 @@ int kvbm_batch_holdings(struct kvbm_file *file, struct kvbm_call *call)
 {
 	struct kvbm_holdings *arg = &call->arg->holdings;
 	struct kvbm_held *held;
-	struct kvbm_arrays m;
+	struct kvbm_arrays m __uninitialized;
 	int err;
 
 	err = kvbm_arrays_init(&m, bytes_of(arg->count, sizeof(*held)));
@@ -643,7 +643,7 @@ int kvbm_batch_tokens(struct kvbm_file *file, struct kvbm_call *call)
 {
 	const struct kvbm_tokens *arg = &call->arg->tokens;
 	struct kvbm_token *tokens;
-	struct kvbm_arrays m;
+	struct kvbm_arrays m __uninitialized;
 	int err;
 
 	err = kvbm_arrays_init(&m, TOKENS(arg->count));

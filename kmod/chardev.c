@@ -78,7 +78,8 @@ static int check_session(struct kvbm_file *file, u32 needs)
 static long kvbm_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
 {
 	struct kvbm_file *file = filp->private_data;
-	union kvbm_abi_arg buf;
+	/* Of it, what the call has is copied in, and no more is looked at. */
+	union kvbm_abi_arg buf __uninitialized;
 	struct kvbm_call call;
 	int err;
 

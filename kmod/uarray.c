@@ -22,12 +22,16 @@
  */
 int kvbm_arrays_init(struct kvbm_arrays *arrays, size_t size)
 {
+	gfp_t gfp = GFP_KERNEL | __GFP_NOWARN | __GFP_RETRY_MAYFAIL;
+
 	arrays->mem = arrays->small;
 	arrays->size = size;
 	arrays->used = 0;
+	/* Up to a page, once per task, is what a system call may take. */
+	if (size > PAGE_SIZE)
+		gfp |= __GFP_ACCOUNT;
 	if (size > sizeof(arrays->small))
-		arrays->mem = kvmalloc(size, GFP_KERNEL_ACCOUNT | __GFP_NOWARN |
-					     __GFP_RETRY_MAYFAIL);
+		arrays->mem = kvmalloc(size, gfp);
 	return arrays->mem ? 0 : -ENOMEM;
 }
 

@@ -7,8 +7,12 @@
 
 #include <linux/types.h>
 
-/* Small batches, a decode step above all, need no allocation. */
-#define KVBM_UARRAY_INLINE	384
+/*
+ * Small batches, a decode step above all, need no allocation: 32 hashes in and
+ * tokens out. In hot paths the structure is __uninitialized: the kernel may be
+ * built to clear the stack.
+ */
+#define KVBM_UARRAY_INLINE	768
 
 /**
  * struct kvbm_arrays - memory for the arrays of one call

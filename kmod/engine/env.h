@@ -32,6 +32,7 @@
  *			and some milliseconds behind
  *	kvbm_relax()	a point where the CPU may be given up
  *	kvbm_killed()	true when the caller is being killed
+ *	__uninitialized	of a variable on the stack, not to be cleared
  *	memcpy memset strcmp
  */
 #ifndef KVBM_ENGINE_ENV_H
@@ -69,6 +70,15 @@
 #include <linux/vmalloc.h>
 
 #include "../trace.h"
+
+/* Before 6.9. */
+#ifndef __uninitialized
+#if __has_attribute(__uninitialized__)
+#define __uninitialized	__attribute__((__uninitialized__))
+#else
+#define __uninitialized
+#endif
+#endif
 
 /*
  * Whatever a user makes us allocate is charged to that user, and running out

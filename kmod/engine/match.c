@@ -164,7 +164,7 @@ int kvbm_holder_match_locked(struct kvbm_holder *h,
 {
 	struct kvbm_store *s = h->store;
 	bool prefix = mode == KVBM_LOOKUP_PREFIX, more;
-	struct pipeline p;
+	struct pipeline p __uninitialized;
 	u32 i = 0, found;
 	int err;
 

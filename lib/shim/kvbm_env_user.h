@@ -36,6 +36,7 @@ typedef __s64 s64;
 #define unlikely(x)		__builtin_expect(!!(x), 0)
 #define prefetch(p)		__builtin_prefetch(p)
 #define __must_hold(lock)
+#define __uninitialized
 #define __releases(lock)
 #define ____cacheline_aligned_in_smp __attribute__((__aligned__(64)))
 
