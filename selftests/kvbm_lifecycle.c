@@ -5,7 +5,7 @@
 #include "kvbm_util.h"
 #include "kselftest_harness.h"
 
-#define BLOCKS	64
+#define BLOCKS	32
 
 FIXTURE(allow)
 {
@@ -199,7 +199,7 @@ TEST_F(allow, acquire_both_or_neither)
 	EXPECT_EQ(4, a.out_allocated);
 	EXPECT_EQ(0, memcmp(u, self->t, 8 * sizeof(*u)));
 	ASSERT_EQ(0, kv_release(fd, 12, u));
-	/* 8 of the 64 are wanted as matches: 57 more cannot be had. */
+	/* 8 of the 32 are wanted as matches: 25 more cannot be had. */
 	ASSERT_EQ(0, kv_allocate(fd, 1, u, NULL, NULL));
 	COUNTERS();
 	before = self->c;
