@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Side by side with kvbm-logical: nanoseconds, or instructions, per block of the
-# same operations, measured in turn in one run. Documentation/benchmarks.rst says
+# same operations, measured in turn in one run. Documentation/performance.rst says
 # what is compared and how. Writes build/bench.json and prints a table, the rows
 # that we lose first.
 #
@@ -18,6 +18,9 @@
 #   --sizes N[,N]     blocks per call, powers of two (default 8,32,128)
 #   --pools B[,B]     for every way, instead of its own; 0: as many as are used
 #   --samples N       of each side (default 31)
+#   --short           native in a quarter of an hour: in pools of 1 Mi and 16 Mi
+#                     blocks calls of 32 only, and of 16 Mi blocks only LRU and
+#                     lineage-tick
 #   --quick           a few cells and samples, native only: a look whether it works
 #   --slow F          ours takes F times as long: the ratios have to show it
 #   --no-peer         ours alone: their columns are empty
@@ -41,7 +44,7 @@ policies=lru,fifo,multi-lru,lineage-tick,lineage-fifo
 own=match_blocks_active_hit,match_blocks_inactive_hit,bulk_drop
 groups=$own,allocate_evict,allocate_stage_register,miss,scattered,scan
 groups=$groups,decode_step,fan_out,two_threads,two_processes,floor
-sizes=8,32,128 pools='' samples=31 sample_us=5000 quick=0 slow=1 peer=1 args=()
+sizes=8,32,128 pools='' samples=31 sample_us=5000 quick=0 short=0 slow=1 peer=1 args=()
 
 while [ $# -gt 0 ]; do
 	case $1 in
@@ -57,6 +60,7 @@ while [ $# -gt 0 ]; do
 	--samples) samples=$2; shift ;;
 	--slow) slow=$2; shift ;;
 	--quick) quick=1 ;;
+	--short) short=1 ;;
 	--no-peer) peer=0 ;;
 	--no-tracker) args+=(--no-tracker) ;;
 	-k) kernel=$2; shift ;;
@@ -134,10 +138,18 @@ for way in ${ways//,/ }; do
 	say "$way"
 	case $way in
 	native)
-		native "${pools:-0,1Ki,1Mi}" "$policies" "$groups"
-		if [ -z "$pools" ] && huge_fits; then
-			native 16Mi lru,lineage-tick,lineage-fifo \
-				match_blocks_inactive_hit,allocate_evict,miss,floor
+		if [ -n "$pools" ]; then
+			native "$pools" "$policies" "$groups"
+			continue
+		fi
+		huge=lru,lineage-tick,lineage-fifo
+		native 0,1Ki "$policies" "$groups"
+		if [ $short = 1 ]; then
+			sizes=32 huge=lru,lineage-tick
+		fi
+		native 1Mi "$policies" "$groups"
+		if huge_fits; then
+			native 16Mi $huge match_blocks_inactive_hit,allocate_evict,miss,floor
 		fi
 		;;
 	device | icount)

@@ -68,6 +68,7 @@ def main():
     top = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
     parser.add_argument("--bench", default=os.path.join(top, "build", "bench.json"))
     parser.add_argument("--out", default=os.path.join(top, "build", "bench-plots"))
+    parser.add_argument("--prefix", default="", help="of the files' names")
     args = parser.parse_args()
 
     with open(args.bench, encoding="ascii") as lines:
@@ -81,7 +82,7 @@ def main():
     for way, pool in sorted({(row["way"], row["shown_pool"]) for row in rows},
                             key=lambda key: (key[0], key[1] or 0)):
         chosen = [row for row in rows if (row["way"], row["shown_pool"]) == (way, pool)]
-        name = f"{way}-{pool or 'n'}.svg"
+        name = f"{args.prefix}{way}-{pool or 'n'}.svg"
         plot(chosen, f"{way}, {pool_name(pool)}", bench["units"][way],
              os.path.join(args.out, name))
         print(os.path.join(args.out, name))

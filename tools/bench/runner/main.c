@@ -153,7 +153,7 @@ static const struct argp argp = {
 	.options = argp_options,
 	.parser = parse_option,
 	.doc = "Measure libkvbm and kvbm-logical in turn, and print a row of JSON for each\n"
-	       "combination (Documentation/benchmarks.rst). scripts/bench.sh runs this.\n"
+	       "combination (Documentation/performance.rst). scripts/bench.sh runs this.\n"
 	       "\vExit status: 0; 1 on an error, also when results of the sides differ; 2 for\n"
 	       "wrong usage.",
 };
