@@ -97,9 +97,20 @@ assert any(row["ours"] for row in bench["rows"])
 PYTHON
 }
 
+# Ours only, into a document that has the marks; a second time it is the same.
+tables_are_made() {
+	printf 'Before\n\n.. tables: native\n.. end of tables: native\n\nAfter\n' >"$work/page.rst"
+	"$here/tables.py" --into "$work/page.rst" "$work/bench.json" || return 1
+	grep -q '^match_blocks_inactive_hit' "$work/page.rst" || return 1
+	grep -q '^After' "$work/page.rst" || return 1
+	cp "$work/page.rst" "$work/page.once"
+	"$here/tables.py" --into "$work/page.rst" "$work/bench.json" || return 1
+	cmp "$work/page.once" "$work/page.rst" >&2
+}
+
 mapfile -t digests < <(grep -v '^#' "$here/digests.tsv")
 echo "TAP version 13"
-echo "1..$((${#digests[@]} + 3))"
+echo "1..$((${#digests[@]} + 4))"
 for line in "${digests[@]}"; do
 	read -r policy way ops seed chain digest <<<"$line"
 	try "$policy, duplicates ${way}ed: $ops operations as kvbm-logical" \
@@ -108,4 +119,5 @@ done
 try "all groups are measured, on both sides" rows_are_there
 try "results that differ are seen" difference_is_seen
 try "bench.json without a peer" file_is_written
+try "tables of it in a page" tables_are_made
 exit $failed
