@@ -28,6 +28,7 @@ suites=(
 "engine      | host       | selftests/engine/Makefile | make -s -C selftests/engine run_tests"
 "eventd      | host       | scripts/eventd.sh         | scripts/eventd.sh"
 "static      | host       | scripts/static.sh         | scripts/static.sh"
+"conformance | host       | selftests/conformance.tsv | selftests/conformance.sh"
 "abi         | host       | selftests/abi/check.sh    | selftests/abi/check.sh"
 "packaging   | host       | packaging/check.sh        | packaging/check.sh"
 "bench       | host       | tools/bench/check.sh      | tools/bench/check.sh"

@@ -182,6 +182,54 @@ static void scan_and_back(void)
 	with_each_policy(scan_with);
 }
 
+/* Looking. */
+
+/* Blocks 0 to 7 were cached; who looks at the first ones, and how the others go. */
+static void evict_all(uint32_t policy, bool look, struct kvbm_mutable *out)
+{
+	struct kvbm_slot_info slots[8];
+	struct kvbm_immutable im[8];
+	struct kvbm_hash h[8];
+	struct kvbm_counters before;
+	struct fixture f;
+	uint64_t masks[8];
+	uint8_t counts[8];
+
+	set_up_policy(&f, 8, policy);
+	hashes_of(0, 8, h);
+	fill(&f, 0, 8, im);
+	ASSERT_EQ(kvbm_release(f.s, 4, im + 4), 0);
+	ASSERT_EQ(kvbm_release(f.s, 4, im), 0);
+	if (look) {
+		before = counters(&f);
+		EXPECT_EQ(kvbm_probe(f.s, 3, h), 3);
+		EXPECT_EQ(kvbm_probe(f.s, 3, h + 4), 3);
+		EXPECT_EQ(kvbm_presence(f.kvbm, f.registry, 8, h, 1, &f.manager, masks), 0);
+		EXPECT_EQ(kvbm_frequency(f.kvbm, f.registry, false, 8, h, counts), 0);
+		EXPECT_EQ(kvbm_session_dump(f.s, 0, 8, slots), 8);
+		EXPECT_MOVED(&f, before, 0);
+	}
+	ASSERT_EQ(kvbm_allocate(f.s, 8, out, NULL, NULL), 0);
+	tear_down(&f);
+}
+
+static void look_with(uint32_t policy)
+{
+	struct kvbm_mutable seen[8], unseen[8];
+	int i;
+
+	evict_all(policy, true, seen);
+	evict_all(policy, false, unseen);
+	for (i = 0; i < 8; i++)
+		EXPECT_EQ(seen[i].token.id, unseen[i].token.id);
+}
+
+/* To look at blocks changes nothing, not even which is evicted first. */
+static void looking_changes_nothing(void)
+{
+	with_each_policy(look_with);
+}
+
 /* Requests. */
 
 /* A chain of five, held, cached, and found again from its beginning. */
@@ -306,8 +354,10 @@ static const struct tap_test tests[] = {
 	TEST(match_stops_at_a_miss),
 	TEST(scattered),
 	TEST(scattered_nothing),
+
 	TEST(scan_counts),
 	TEST(scan_and_back),
+	TEST(looking_changes_nothing),
 	TEST(chain_of_five),
 	TEST(interleaved_requests),
 	TEST(many_weak_ones),
