@@ -351,25 +351,35 @@ static void clear_and_free(void)
 	end(&s);
 }
 
-/* The end of a prefix is evicted before its beginning. */
+static void least_recently_used(struct kvbm_manager_create *attr)
+{
+	attr->block_size = BS;
+	attr->policy = KVBM_POLICY_LRU;
+}
+
+/* The end of a prefix is evicted before its beginning, by whatever policy. */
 static void released_from_the_end(void)
 {
-	struct kvbm_mutable m[8];
-	struct scene s;
+	struct kvbm_logical_assignments *l;
+	struct kvbm_mutable m[BLOCKS];
+	struct kvbm_hash h[4];
+	struct fixture f;
 	int i;
 
-	begin(&s);
-	EXPECT_EQ(kvbm_logical_allocate(s.l, 4), 0);
-	EXPECT_EQ(kvbm_logical_stage_register(s.l, 4, s.h, BS, NULL), 4);
-	EXPECT_EQ(kvbm_logical_clear(s.l), 0);
-	EXPECT_EQ(kvbm_probe(s.m.session, 4, s.h), 4);
-	allocate(&s, 6, m);
-	for (i = 3; i >= 2; i--) {
-		allocate(&s, 1, m + 6 + 3 - i);
-		EXPECT_EQ(kvbm_probe(s.m.session, 4, s.h), i);
+	set_up_with(&f, BLOCKS, least_recently_used);
+	ASSERT_EQ(kvbm_hash_blocks(prompt(), 4 * BS, NULL, 0, BS, 0, h, NULL), 4);
+	ASSERT_EQ(kvbm_logical_alloc(f.s, &l), 0);
+	EXPECT_EQ(kvbm_logical_allocate(l, 4), 0);
+	EXPECT_EQ(kvbm_logical_stage_register(l, 4, h, BS, NULL), 4);
+	EXPECT_EQ(kvbm_logical_clear(l), 0);
+	EXPECT_EQ(kvbm_probe(f.s, 4, h), 4);
+	ASSERT_EQ(kvbm_allocate(f.s, BLOCKS - 4, m, NULL, NULL), 0);
+	for (i = 3; i >= 0; i--) {
+		ASSERT_EQ(kvbm_allocate(f.s, 1, m, NULL, NULL), 0);
+		EXPECT_EQ(kvbm_probe(f.s, 4, h), i);
 	}
-	EXPECT_EQ(kvbm_release(s.m.session, 8, m), 0);
-	end(&s);
+	kvbm_logical_free(l);
+	tear_down(&f);
 }
 
 static void take(void)

@@ -449,6 +449,21 @@ static void lineage_lone_leaf(void)
 		for (i = 0; i < n; i++)
 			ASSERT_EQ(evict(&p), i);
 		EXPECT_EQ(next(&p), KVBM_NIL);
+
+		/* The head of the chain stays, too: it is a leaf when they are gone. */
+		for (i = 0; i < n - 1; i++)
+			put(&p, i, link_of(0, i));
+		for (i = n - 1; --i; )
+			if (i != deep)
+				withdraw(&p, i);
+		put(&p, n - 1, link_of(1, 0));
+		EXPECT_EQ(evict(&p), deep);
+		/* They go a few at a time. */
+		put(&p, 1, link_of(2, 0));
+		withdraw(&p, 1);
+		EXPECT_EQ(evict(&p), k ? n - 1 : 0);
+		EXPECT_EQ(evict(&p), k ? 0 : n - 1);
+		EXPECT_EQ(next(&p), KVBM_NIL);
 		pool_close(&p);
 	}
 }
