@@ -300,7 +300,7 @@ TEST_F(genl, many_records_in_a_message)
 	static char buf[NL_BUFFER] __attribute__((__aligned__(8)));
 	const struct nlmsghdr *h = (void *)buf;
 	int listener = nl_open(1 << 20);
-	struct kvbm_token t[32];
+	struct kvbm_token t[8];
 	uint64_t first;
 
 	ASSERT_EQ(0, nl_join(listener, self->family.group));
