@@ -12,7 +12,7 @@
 
 #define NR_THREADS	8
 /* Of a few chunks. */
-#define LARGE		(4 * KVBM_CHUNK)
+#define LARGE		128
 
 struct worker {
 	pthread_t thread;
