@@ -19,6 +19,8 @@ GROUPS = ["match_blocks_active_hit", "match_blocks_inactive_hit", "bulk_drop",
 GOALS = {"native": {8: 3, 32: 3, 128: 3},
          "device": {8: 1, 32: 2, 128: 4},
          "icount": {8: 1, 32: 2, 128: 4}}
+# Of the rows that miss the goal, so many are told one by one.
+MOST_MISSES = 24
 POOL_NAMES = {1 << 10: "1024 blocks", 1 << 20: "2^20 blocks", 1 << 24: "2^24 blocks"}
 
 
@@ -106,9 +108,10 @@ def worst(rows):
     lines = [[row["group"], row["policy"], str(row["n"]), str(row["pool"]),
               number(row["ours"], 1), number(row["theirs"], 1), number(row["ratio"], 2),
               f"{row['spread'] * 100:.0f} %"] for row in rows]
-    return ["Rows that miss the goal, the worst first:", "",
+    return ["Rows that miss the goal, the worst first:" if len(lines) <= MOST_MISSES else
+            f"The {MOST_MISSES} rows that miss the goal by most, of {len(lines)}:", "",
             *table(["group", "policy", "n", "pool", "ours", "theirs", "ratio", "spread"],
-                   lines)]
+                   lines[:MOST_MISSES])]
 
 
 def holds(bench):
