@@ -167,7 +167,7 @@ TEST_F(quota, lookups)
 /* To the block, below and beyond the size of a chunk. */
 TEST_F(quota, acquire)
 {
-	static const uint32_t sizes[] = { 64, 300 };
+	static const uint32_t sizes[] = { 16, 300 };
 	struct kvbm_acquire a;
 	unsigned int i;
 
