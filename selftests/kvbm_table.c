@@ -11,38 +11,11 @@
 #include "kvbm_util.h"
 #include "kselftest_harness.h"
 
-#include "abi_table.h"
+#include "kvbm_abi_list.h"
 
 #define BLOCKS		32
 #define AUX_SIZE	8
 #define N		4
-#define ARG_MAX		1024
-
-/* A union big and aligned enough for every argument. */
-union arg {
-	uint32_t size;
-	uint64_t align;
-	char bytes[ARG_MAX];
-};
-
-struct call {
-	const char *name;
-	unsigned long cmd;
-	uint32_t size;
-	uint32_t min_size;
-	unsigned int needs;
-	const struct kvbm_abi_field *fields;
-	size_t nr_fields;
-};
-
-#define CALL(nr, type, last, need, rules, checker)			\
-	{ #nr, KVBM_##nr, sizeof(type),					\
-	  offsetof(type, last) + sizeof(((type *)0)->last), need, rules, \
-	  sizeof(rules) / sizeof(*(rules)) },
-
-static const struct call calls[] = { KVBM_ABI_CALLS(CALL) };
-
-#define NR_CALLS (sizeof(calls) / sizeof(*calls))
 
 FIXTURE(table)
 {
