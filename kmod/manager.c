@@ -139,7 +139,7 @@ static void count_session(struct kvbm_manager *m)
 {
 	lockdep_assert_held(&kvbm_objects_lock);
 	kref_get(&m->ref);
-	m->sessions++;
+	WRITE_ONCE(m->sessions, m->sessions + 1);
 }
 
 /**
@@ -205,7 +205,7 @@ void kvbm_manager_unbind(struct kvbm_manager *manager)
 	bool ended;
 
 	mutex_lock(&kvbm_objects_lock);
-	manager->sessions--;
+	WRITE_ONCE(manager->sessions, manager->sessions - 1);
 	ended = left_alone(manager);
 	mutex_unlock(&kvbm_objects_lock);
 	if (ended)

@@ -222,7 +222,7 @@ static inline u32 add(struct kvbm_holder *h, u32 id)
 	if (i == KVBM_NIL)
 		i = holding_new(h, bucket, id);
 	h->holdings[i].count++;
-	h->guards++;
+	WRITE_ONCE(h->guards, h->guards + 1);
 	return i;
 }
 
@@ -440,7 +440,7 @@ void kvbm_holder_settle(struct kvbm_holder *h)
 		struct kvbm_holding *holding = &h->holdings[i];
 
 		next = holding->also;
-		h->guards -= holding->marked;
+		WRITE_ONCE(h->guards, h->guards - holding->marked);
 		holding->count -= holding->marked;
 		holding->marked = 0;
 		if (!holding->count)
@@ -461,7 +461,7 @@ void kvbm_holder_replace(struct kvbm_holder *h, u32 from, u32 to)
 	/* Held for as long as before. */
 	h->now = h->holdings[i].since;
 	holding_remove(h, i);
-	h->guards--;
+	WRITE_ONCE(h->guards, h->guards - 1);
 	add(h, to);
 	h->now = now;
 }
@@ -496,7 +496,7 @@ static u32 release_chunk(struct kvbm_holder *h, u32 at, bool keep,
 		kvbm_store_unguard(s, holding->id, holding->count,
 				   (struct kvbm_release_hint){});
 		if (keep) {
-			h->guards -= holding->count;
+			WRITE_ONCE(h->guards, h->guards - holding->count);
 			holding_remove(h, here);
 		}
 	}
@@ -510,7 +510,7 @@ static void free_tables(struct kvbm_holder *h)
 	h->oldest = KVBM_NIL;
 	h->newest = KVBM_NIL;
 	WRITE_ONCE(h->used, 0);
-	h->guards = 0;
+	WRITE_ONCE(h->guards, 0);
 	kvbm_free(h->holdings);
 	kvbm_free(h->buckets);
 	h->holdings = NULL;

@@ -53,7 +53,7 @@ static int charge(struct kvbm_holder *h, struct kvbm_pinned *p)
 	if (!err) {
 		kvbm_accounts_add(&h->accounts, p->count);
 		if (p->write)
-			s->write_pins += p->count;
+			WRITE_ONCE(s->write_pins, s->write_pins + p->count);
 	}
 	spin_unlock(&s->lock);
 	return err;
@@ -153,7 +153,7 @@ void kvbm_pinned_release(struct kvbm_pinned *pinned)
 		spin_lock(&s->lock);
 		kvbm_accounts_sub(&pinned->accounts, left - end);
 		if (pinned->write)
-			s->write_pins -= left - end;
+			WRITE_ONCE(s->write_pins, s->write_pins - (left - end));
 		while (left > end) {
 			id = pinned->blocks[--left].token.id;
 			if (pinned->write)
