@@ -184,10 +184,17 @@ sysfs_abi() {
 	       sort)
 }
 
+# The description for syzkaller has every ioctl and flag, and the members of the
+# headers.
+syzkaller() {
+	python3 Documentation/syzkaller/check.py uapi/linux kmod/abi_table.h \
+		Documentation/syzkaller/dev_kvbm.txt
+}
+
 checkpatch_dirs=(kmod uapi lib tools selftests examples scripts)
 
 echo "TAP version 13"
-echo "1..$((2 + ${#checkpatch_dirs[@]} + 7))"
+echo "1..$((2 + ${#checkpatch_dirs[@]} + 8))"
 for kernel in stock-6.12 stock-6.1; do
 	if [ -e Kbuild ]; then
 		check "W=1 and sparse, $kernel" build $kernel
@@ -209,4 +216,5 @@ check "SPDX lines" spdx
 check "manual pages" manual_pages
 check "netlink specification" env KSRC="$KSRC" scripts/netlink-spec.sh
 check "sysfs files are documented" sysfs_abi
+check "syzkaller description" syzkaller
 exit $failed
