@@ -8,13 +8,15 @@
 #   stock-6.12, stock-6.1   Debian's cloud kernels, headers and image
 #   debug-6.12              built here from Debian's source (about 5 minutes,
 #                           once per scripts/debug-6.12.config and version)
+#   kcsan-6.12              the same with scripts/kcsan-6.12.config: KCSAN, which
+#                           excludes KASAN; the module is all that it looks at
 #   source-6.12             only the source tree (checkpatch, kselftest headers)
 #
 # Prints KEY=value lines for eval:
 #   KRELEASE  what uname -r says in the guest
 #   VMLINUZ   the image to boot
 #   KDIR      what to build modules against
-#   KSRC      the source tree (debug-6.12, source-6.12)
+#   KSRC      the source tree (debug-6.12, kcsan-6.12, source-6.12)
 #
 # The cache is ${KVBM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/kvbm}. Nothing is
 # ever removed from it.
@@ -116,19 +118,21 @@ progress() {
 	done
 }
 
-debug() {
-	local config=$here/debug-6.12.config key out pid start
+# built NAME [MAKE-ARG...]: a kernel made of scripts/NAME.config.
+built() {
+	local name=$1 config=$here/$1.config key out pid start
 
+	shift
 	source_tree
 	key=$({ basename "$src"; gcc --version; cat "$config"; } | sha256sum | cut -c1-12)
-	out=$cache/debug-6.12-$key
+	out=$cache/$name-$key
 	# The stamp is written last: without it the tree is half built and make
 	# takes up where it was interrupted.
 	if [ ! -e "$out/.complete" ]; then
-		lock debug-6.12
+		lock "$name"
 	fi
 	if [ ! -e "$out/.complete" ]; then
-		say "building the debug kernel in $out (about 5 minutes on two cores)"
+		say "building $name in $out (about 5 minutes on two cores)"
 		mkdir -p "$out"
 		start=$SECONDS
 		(
@@ -136,7 +140,7 @@ debug() {
 			# Reproducible, and no user or host name in the image.
 			export KBUILD_BUILD_USER=kvbm KBUILD_BUILD_HOST=kvbm
 			KCONFIG_ALLCONFIG=$config make -C "$src" O="$out" allnoconfig &&
-			make -C "$src" O="$out" -j"$jobs" bzImage modules
+			make -C "$src" O="$out" -j"$jobs" "$@" bzImage modules
 		) >"$out/build.log" 2>&1 &
 		pid=$!
 		progress $pid "$out/build.log"
@@ -162,12 +166,13 @@ debug() {
 	answer KSRC "$src"
 }
 
-[ $# = 1 ] || { sed -n '5,12s/^# \?//p' "$0" >&2; exit 2; }
+[ $# = 1 ] || { sed -n '5,14s/^# \?//p' "$0" >&2; exit 2; }
 mkdir -p "$cache"
 case $1 in
 stock-6.12)	stock "$1" linux-headers-6.12-cloud-amd64 ;;
 stock-6.1)	stock "$1" linux-headers-cloud-amd64 ;;
-debug-6.12)	debug ;;
+debug-6.12)	built "$1" ;;
+kcsan-6.12)	built "$1" KCSAN_SANITIZE=n ;;
 source-6.12)	source_tree; answer KSRC "$src" ;;
-*)		die "no such kernel: $1 (stock-6.12 stock-6.1 debug-6.12 source-6.12)" ;;
+*)		die "no such kernel: $1 (stock-6.12 stock-6.1 debug-6.12 kcsan-6.12 source-6.12)" ;;
 esac

@@ -3,7 +3,9 @@
  * A module with one bug of each kind, on request. The test harness must turn
  * red for every one of them: a checker that never fires proves nothing.
  */
+#include <linux/completion.h>
 #include <linux/delay.h>
+#include <linux/kthread.h>
 #include <linux/list.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
@@ -14,7 +16,7 @@
 
 static char *mode = "none";
 module_param(mode, charp, 0444);
-MODULE_PARM_DESC(mode, "which bug: none, warn, vmalloc, slab, lock, leak, atomic, oops, list, fail");
+MODULE_PARM_DESC(mode, "which bug: none, warn, vmalloc, slab, lock, leak, atomic, oops, list, race, fail");
 
 static DEFINE_MUTEX(lock_a);
 static DEFINE_MUTEX(lock_b);
@@ -92,6 +94,33 @@ static void delete_twice(void)
 	list_del(&item);
 }
 
+static unsigned long racy;
+static DECLARE_COMPLETION(raced);
+
+static int race_once(void *unused)
+{
+	unsigned long end = jiffies + HZ;
+
+	while (time_before(jiffies, end)) {
+		racy++;
+		barrier();
+	}
+	complete(&raced);
+	return 0;
+}
+
+/* Two threads count in one variable; KCSAN has to see it. */
+static void race(void)
+{
+	struct task_struct *t = kthread_run(race_once, NULL, "kvbm_negative");
+
+	if (IS_ERR(t))
+		return;
+	race_once(NULL);
+	wait_for_completion(&raced);
+	wait_for_completion(&raced);
+}
+
 static int __init negative_init(void)
 {
 	if (!strcmp(mode, "warn"))
@@ -110,6 +139,8 @@ static int __init negative_init(void)
 		oops();
 	else if (!strcmp(mode, "list"))
 		delete_twice();
+	else if (!strcmp(mode, "race"))
+		race();
 	else if (!strcmp(mode, "fail"))
 		return -ENODEV;
 	else if (strcmp(mode, "none"))
