@@ -17,9 +17,19 @@ logs=$top/build/check
 unset MAKEFLAGS MFLAGS MAKELEVEL
 
 negative=(warn vmalloc lock leak atomic)
+# Signals, and a processor that goes and comes, in the midst of what waits, ends
+# sessions, and moves blocks. All tests in C, in long runs.
+storm=(kvbm_abi kvbm_lifecycle kvbm_calls kvbm_manager kvbm_session
+       kvbm_events kvbm_pin kvbm_quota kvbm_epoch kvbm_backing kvbm_holders kvbm_model kvbm_shared)
+long=()
 if [ "${1-}" = --long ]; then
 	export KVBM_LONG=1
-	negative=()
+	negative=() storm=()
+	# Takes another kernel.
+	long=(
+"kselftest   | kcsan-6.12 | selftests/Makefile        | scripts/selftests.sh -k kcsan-6.12 -o build/vm/check-kcsan-6.12-kselftest"
+"negative    | kcsan-6.12 | scripts/negative/Kbuild   | scripts/negative.sh race"
+	)
 	shift
 fi
 
@@ -31,14 +41,17 @@ suites=(
 "conformance | host       | selftests/conformance.tsv | selftests/conformance.sh"
 "abi         | host       | selftests/abi/check.sh    | selftests/abi/check.sh"
 "packaging   | host       | packaging/check.sh        | packaging/check.sh"
+"fuzz        | host       | selftests/fuzz/run.sh     | make -s -C selftests/fuzz run_tests"
 "bench       | host       | tools/bench/check.sh      | tools/bench/check.sh"
 "main-job    | stock-6.12 | tools/Makefile            | scripts/run.sh --check"
 "replay      | stock-6.12 | scripts/replay.sh         | scripts/replay.sh -o build/vm/check-stock-6.12-replay"
 "exporter    | stock-6.12 | scripts/exporter.sh       | scripts/exporter.sh -o build/vm/check-stock-6.12-exporter"
 "kselftest   | stock-6.12 | selftests/Makefile        | scripts/selftests.sh -k stock-6.12 -o build/vm/check-stock-6.12-kselftest"
 "kselftest   | stock-6.1  | selftests/Makefile        | scripts/selftests.sh -k stock-6.1 -o build/vm/check-stock-6.1-kselftest"
+"storm       | stock-6.12 | selftests/Makefile        | KVBM_STORM=1000 KVBM_HOTPLUG=1 scripts/selftests.sh -k stock-6.12 -o build/vm/check-stock-6.12-storm ${storm[*]}"
 "kselftest   | debug-6.12 | selftests/Makefile        | scripts/selftests.sh -k debug-6.12 -o build/vm/check-debug-6.12-kselftest"
 "negative    | debug-6.12 | scripts/negative/Kbuild   | scripts/negative.sh ${negative[*]}"
+"${long[@]}"
 )
 
 if [ "${1-}" = -l ]; then

@@ -13,6 +13,7 @@
 #   abi          layout of structures, in 32-bit programs, too
 #   packaging    DKMS, and what installing is tested with
 #   events       a NATS server, and decoders for what kvbm-eventd publishes
+#   fuzz         a compiler with libFuzzer
 #   plots        what scripts/plot-run.sh and tools/bench/plot.py draw with
 #
 # Without a GROUP: all of them but the last.
@@ -42,10 +43,12 @@ packages() {
 	events)
 		echo gcc make pkg-config python3 nats-server python3-zmq \
 		     python3-msgpack ;;
+	fuzz)
+		echo clang libclang-rt-dev make libxxhash-dev ;;
 	plots)
 		echo gnuplot-nox ;;
 	*)
-		echo "deps.sh: no such group: $1 (build vm debugkernel static abi packaging events plots)" >&2
+		echo "deps.sh: no such group: $1 (build vm debugkernel static abi packaging events fuzz plots)" >&2
 		exit 2 ;;
 	esac
 }
@@ -60,7 +63,7 @@ missing_of() {
 	done
 }
 
-[ $# -gt 0 ] || set -- build vm debugkernel static abi packaging events
+[ $# -gt 0 ] || set -- build vm debugkernel static abi packaging events fuzz
 
 wanted=
 for group; do

@@ -10,6 +10,18 @@ cd /selftests || exit 1
 
 limit=${KVBM_TEST_TIMEOUT:-300}
 failed=0
+cpu1=/sys/devices/system/cpu/cpu1/online
+if [ -n "${KVBM_HOTPLUG-}" ]; then
+	(
+		n=0
+		while echo 0 >$cpu1 && echo 1 >$cpu1; do
+			n=$((n + 1))
+			echo $n >/tmp/hotplugged
+			sleep 0.3
+		done
+	) &
+	hotplug=$!
+fi
 for t; do
 	echo "# group: $t"
 	start=$(cut -d . -f 1 /proc/uptime)
@@ -22,4 +34,18 @@ for t; do
 	# The log of the kernel says which test a message belongs to.
 	echo "kvbm-selftest: $t: status $status" >/dev/kmsg
 done
+if [ -n "${KVBM_HOTPLUG-}" ]; then
+	echo "# group: hotplug"
+	echo "1..1"
+	n=$(cat /tmp/hotplugged)
+	if kill "$hotplug" 2>/dev/null && [ "${n:-0}" -gt 3 ]; then
+		echo "ok 1 a processor went and came $n times meanwhile"
+	else
+		echo "not ok 1 a processor went and came only ${n:-0} times"
+		failed=1
+	fi
+	wait "$hotplug"
+	echo 1 >$cpu1 2>/dev/null
+	echo "# group-end: 0 0"
+fi
 exit $failed

@@ -5,6 +5,10 @@
 # the "# group" lines that tap.awk reads.
 #
 # usage: scripts/selftests.sh -k KERNEL [-o LOGDIR] [TEST...]
+#
+# From the environment: KVBM_LONG=1; KVBM_STORM=HZ, signals for every process of
+# the tests in C; KVBM_HOTPLUG=1, the second processor goes and comes; SEED and
+# RUN_SECONDS of random tests.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -41,12 +45,17 @@ make -s -C "$top/selftests" KSRC="$KSRC" OUTPUT="$out" COLLECTION=kvbm emit_test
 [ -s "$out/list" ] || { echo "selftests.sh: no tests in the list" >&2; exit 1; }
 # A debug kernel is ten times slower. What exercises the library more than the
 # module, and all in 32 bits, runs there in long runs only.
-if [[ $kernel = debug-* ]] && [ -z "${KVBM_LONG-}" ]; then
+if [[ $kernel = @(debug|kcsan)-* ]] && [ -z "${KVBM_LONG-}" ]; then
 	sed -i -e '/_32$/d' -e '/^kvbm_lib_seq_/d' -e '/^kvbm_lib_policy_test$/d' \
 		-e '/^kvbm_lib_handle_test$/d' -e '/^kvbm_lib_events_test$/d' \
 		-e '/^kvbm_eventd$/d' -e '/^kvbm_ctl.sh$/d' -e '/^kvbm_example.sh$/d' \
 		"$out/list"
 fi
+# Only what includes kvbm_util.h knows what to do in a storm. kvbm_wait counts the
+# waits, and every signal ends one.
+[ -z "${KVBM_STORM-}" ] ||
+	sed -i -e '/^kvbm_lib_/d' -e '/\.sh$/d' -e '/^kvbm_eventd$/d' -e '/^kvbm_wait/d' \
+		"$out/list"
 ko=$("$here/build-module.sh" "$kernel")
 
 args=(-k "$kernel" -o "$logs" -m "$ko" -d "$out:/selftests"
@@ -61,12 +70,15 @@ for f in "$top"/build/bin/*; do
 done
 
 case $kernel in
-debug-*) limit=2700 each=900 ;;
+debug-* | kcsan-*) limit=2700 each=900 ;;
 *)	 limit=900 each=300 ;;
 esac
 if [ -n "${KVBM_LONG-}" ]; then
 	limit=$((limit * 10)) each=$((each * 10))
 	args+=(--env KVBM_LONG=1)
 fi
+for name in KVBM_STORM KVBM_HOTPLUG SEED RUN_SECONDS; do
+	[ -z "${!name-}" ] || args+=(--env "$name=${!name}")
+done
 exec "$here/vm.sh" "${args[@]}" -t $limit --env KVBM_TEST_TIMEOUT=$each \
 	-- sh /selftests/guest-tests.sh "$@"

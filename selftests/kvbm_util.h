@@ -8,6 +8,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -31,9 +34,53 @@ static inline uint64_t ptr(const void *p)
 	return (uintptr_t)p;
 }
 
+/*
+ * KVBM_STORM=HZ in the environment: so many signals a second, in every process
+ * that a test makes. What the kernel restarts is restarted; what it does not is
+ * asked for again here, since nothing was done.
+ */
+static __thread volatile sig_atomic_t kv_storms;
+
+static inline void kv_storm_signal(int sig)
+{
+	kv_storms++;
+}
+
+/* A timer is the process's own: children need another one. */
+static inline void kv_storm_begin(void)
+{
+	long ns = 1000000000 / atoi(getenv("KVBM_STORM"));
+	struct itimerspec often = { { 0, ns }, { 0, ns } };
+	struct sigevent event = {
+		.sigev_notify = SIGEV_SIGNAL,
+		.sigev_signo = SIGRTMAX - 1,
+	};
+	timer_t timer;
+
+	if (!timer_create(CLOCK_MONOTONIC, &event, &timer))
+		timer_settime(timer, 0, &often, NULL);
+}
+
+static void __attribute__((constructor)) kv_storm_setup(void)
+{
+	struct sigaction action = { .sa_handler = kv_storm_signal, .sa_flags = SA_RESTART };
+
+	if (!getenv("KVBM_STORM") || atoi(getenv("KVBM_STORM")) < 2)
+		return;
+	sigaction(SIGRTMAX - 1, &action, NULL);
+	pthread_atfork(NULL, NULL, kv_storm_begin);
+	kv_storm_begin();
+}
+
 static inline int kv(int fd, unsigned long cmd, void *arg)
 {
-	return ioctl(fd, cmd, arg) ? -errno : 0;
+	int err, storms;
+
+	do {
+		storms = kv_storms;
+		err = ioctl(fd, cmd, arg) ? -errno : 0;
+	} while (err == -EINTR && storms != kv_storms);
+	return err;
 }
 
 static inline int kv_open(void)
@@ -48,6 +95,44 @@ static inline uint64_t now_ns(void)
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
 }
+
+/* In a storm all of them would end at once. */
+static inline int kv_poll(struct pollfd *fds, nfds_t n, int timeout)
+{
+	uint64_t end = now_ns() + timeout * 1000000ull;
+	int ret, storms;
+
+	for (;;) {
+		storms = kv_storms;
+		ret = poll(fds, n, timeout);
+		if (ret >= 0 || errno != EINTR || storms == kv_storms)
+			return ret;
+		if (timeout > 0)
+			timeout = now_ns() < end ? (int)((end - now_ns()) / 1000000) : 0;
+	}
+}
+
+static inline void kv_usleep(unsigned int us)
+{
+	struct timespec left = { us / 1000000, us % 1000000 * 1000 };
+
+	while (nanosleep(&left, &left) && errno == EINTR)
+		;
+}
+
+static inline void kv_pause(void)
+{
+	int storms;
+
+	do {
+		storms = kv_storms;
+		pause();
+	} while (storms != kv_storms);
+}
+
+#define pause()			kv_pause()
+#define poll(fds, n, timeout)	kv_poll(fds, n, timeout)
+#define usleep(us)		kv_usleep(us)
 
 static inline void registry_init(struct kvbm_registry_create *a, const char *name)
 {
