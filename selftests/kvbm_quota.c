@@ -111,6 +111,16 @@ TEST_F(quota, does_not_wait)
 }
 
 /* One unit for a block, however many guards there are. */
+/* A quota may come late. */
+TEST_F(quota, counts_what_is_held_already)
+{
+	ASSERT_EQ(0, kv_allocate(self->s, N, self->t, NULL, NULL));
+	ASSERT_EQ(0, set(self, KVBM_QUOTA_SESSION, 0, N));
+	EXPECT_EQ(-EDQUOT, kv_allocate(self->s, 1, self->t + N, NULL, NULL));
+	ASSERT_EQ(0, kv_release(self->s, 1, self->t));
+	EXPECT_EQ(0, kv_allocate(self->s, 1, self->t, NULL, NULL));
+}
+
 TEST_F(quota, counts_blocks)
 {
 	struct kvbm_token more[N];

@@ -50,6 +50,7 @@ static int allocate_until(int fd, uint32_t n, struct kvbm_token *t, uint64_t dea
  * @n: blocks
  * @nr_hashes: of the chain 1, to acquire; 0 allocates
  * @deadline: until when
+ * @elsewhere: where to, if not @t
  * @done: position in the order of those that were served, from 1
  * @err: of the call
  */
@@ -58,6 +59,7 @@ struct waiter {
 	uint32_t n;
 	uint32_t nr_hashes;
 	uint64_t deadline;
+	struct kvbm_token *elsewhere;
 	int done;
 	int err;
 	uint32_t matched;
@@ -70,13 +72,14 @@ static int served;
 static void *wait_for_blocks(void *arg)
 {
 	struct waiter *me = arg;
+	struct kvbm_token *t = me->elsewhere ?: me->t;
 	struct kvbm_hash h[BLOCKS];
 	struct kvbm_acquire a = {
 		.size = sizeof(a),
 		.nr_hashes = me->nr_hashes,
 		.count = me->n,
 		.hashes = ptr(h),
-		.tokens = ptr(me->t),
+		.tokens = ptr(t),
 		.deadline_ns = me->deadline,
 	};
 
@@ -84,7 +87,7 @@ static void *wait_for_blocks(void *arg)
 	if (me->nr_hashes)
 		me->err = kv(me->fd, KVBM_ACQUIRE, &a);
 	else
-		me->err = allocate_until(me->fd, me->n, me->t, me->deadline);
+		me->err = allocate_until(me->fd, me->n, t, me->deadline);
 	me->matched = a.out_matched;
 	me->done = __atomic_add_fetch(&served, 1, __ATOMIC_SEQ_CST);
 	return NULL;
@@ -222,6 +225,38 @@ TEST_F(wait, acquire_waits_too)
 	EXPECT_EQ(0, large.err);
 	EXPECT_EQ(8, large.matched);
 	close(large.fd);
+}
+
+/* The memory for it was good when the calls began. */
+TEST_F(wait, answer_cannot_be_written)
+{
+	static struct waiter w[2];
+	void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int i;
+
+	ASSERT_NE(MAP_FAILED, page);
+	ASSERT_EQ(0, kv_fill(self->fd, 1, 8, self->t));
+	ASSERT_EQ(0, kv_allocate(self->fd, BLOCKS - 8, self->t + 8, NULL, NULL));
+	w[0].elsewhere = page;
+	w[1].elsewhere = page;
+	w[1].nr_hashes = 8;
+	start(&self->w, &w[0], 10);
+	start(&self->w, &w[1], 12);
+	ASSERT_EQ(0, mprotect(page, 4096, PROT_READ));
+	ASSERT_EQ(0, kv_release(self->fd, 14, self->t + 8));
+	for (i = 0; i < 2; i++) {
+		pthread_join(w[i].thread, NULL);
+		EXPECT_EQ(-EFAULT, w[i].err);
+	}
+	/* Nobody knows of these guards: nobody has them. */
+	ASSERT_EQ(0, kv_counters(self->fd, 0, &self->c));
+	EXPECT_EQ(8, self->c.inflight_immutable);
+	EXPECT_EQ(BLOCKS - 8 - 14, self->c.inflight_mutable);
+	EXPECT_EQ(0, kv_allocate(self->fd, 14, self->t + 8, NULL, NULL));
+	close(w[0].fd);
+	close(w[1].fd);
+	munmap(page, 4096);
 }
 
 static void nothing(int sig)

@@ -426,6 +426,31 @@ static void match_twice(void)
 }
 
 /* Active, active, Inactive, Inactive, active, active: one prefix of six. */
+/* What is present behind a miss is no part of the prefix. */
+static void match_ends_at_a_hole(void)
+{
+	struct kvbm_hash h[4], hole[4];
+	struct kvbm_token held[4], t[4];
+	struct kvbm_counters c;
+	struct fixture f;
+	u32 n;
+
+	set_up(&f, 8);
+	fill(&f.holder, 0, 4, held);
+	hashes_of(0, 4, h);
+	memcpy(hole, h, sizeof(hole));
+	hole[1] = hash_of(100);
+	c = counters_of(f.store);
+	EXPECT_EQ(kvbm_holder_match(&f.holder, hole, 4, KVBM_LOOKUP_PREFIX, t, &n), 0);
+	EXPECT_EQ(n, 1);
+	EXPECT_MOVED(&f, c, .match_hashes_requested = 4,
+		     .match_blocks_returned = 1, .inflight_immutable = 1);
+	EXPECT_EQ(f.holder.guards, 5);
+	EXPECT_EQ(refs_of(&f, held[2].id), 1);
+	EXPECT_EQ(refs_of(&f, held[3].id), 1);
+	tear_down(&f);
+}
+
 static void match_mixed(void)
 {
 	struct kvbm_token held[6], t[7];
@@ -1283,6 +1308,7 @@ static const struct tap_test tests[] = {
 	TEST(duplicate_in_a_batch),
 	TEST(match_prefix),
 	TEST(match_twice),
+	TEST(match_ends_at_a_hole),
 	TEST(match_mixed),
 	TEST(match_long),
 	TEST(evict_least_recently_released),

@@ -260,6 +260,32 @@ static void quotas_of_acquisitions(void)
 	}
 }
 
+/* What another session left in the cache is charged to who takes it. */
+static void quotas_of_cached_blocks(void)
+{
+	struct kvbm_allocation a = { .count = 3, .tokens = t };
+	u64 other_limit = 1;
+	u32 n, matched;
+
+	begin_quotas(8);
+	fill_own(2);
+	ASSERT_EQ(release(&f.holder, t, 2), 0);
+	kvbm_store_enable_quotas(f.store);
+	kvbm_holder_recharge(&f.holder);
+	kvbm_store_use_limit(f.store, &own[0], &other_limit);
+	EXPECT_EQ(kvbm_holder_upgrade(&f.holder, h, t, 2, &n), -EDQUOT);
+	EXPECT_EQ(f.holder.used, 0);
+	EXPECT_EQ(in_state(KVBM_STATE_INACTIVE), 2);
+	kvbm_store_set_limit(f.store, &other_limit, 2);
+	EXPECT_EQ(kvbm_holder_acquire(&f.holder, h, 2, &a, &matched), -EDQUOT);
+	EXPECT_EQ(kvbm_store_account_held(f.store, &own[0]), 0);
+	kvbm_store_set_limit(f.store, &other_limit, 3);
+	EXPECT_EQ(kvbm_holder_acquire(&f.holder, h, 2, &a, &matched), 0);
+	EXPECT_EQ(matched, 2);
+	EXPECT_EQ(kvbm_store_account_held(f.store, &own[0]), 3);
+	end_quotas();
+}
+
 static void epochs(void)
 {
 	struct kvbm_reclaim reclaim;
@@ -302,6 +328,7 @@ static const struct tap_test tests[] = {
 	TEST(refusals),
 	TEST(quotas_count_blocks),
 	TEST(quotas_of_acquisitions),
+	TEST(quotas_of_cached_blocks),
 	TEST(epochs),
 };
 

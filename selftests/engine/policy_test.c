@@ -774,13 +774,12 @@ static void hostile_ghosts(void)
 
 	pool_open(&p, KVBM_POLICY_LINEAGE_TICK, n);
 	for (chain = 0; chain < 20; chain++) {
-		for (i = 0; i < depth; i++)
-			put(&p, chain + i, link_of(chain, i));
 		for (i = 0; i + 1 < depth; i++)
-			withdraw(&p, chain + i);
-		/* The tail stays, in a slot of its own. */
-		withdraw(&p, chain + depth - 1);
+			put(&p, 100 + i, link_of(chain, i));
+		/* The tail stays, and what is above it with it. */
 		put(&p, chain, link_of(chain, depth - 1));
+		for (i = 0; i + 1 < depth; i++)
+			withdraw(&p, 100 + i);
 		expect_linked(&p);
 	}
 	EXPECT(p.most_visits <= visit_bound(n));

@@ -35,7 +35,7 @@ static void nothing_is_regretted(void)
  */
 static void what_comes_back_is(void)
 {
-	u32 regretted = 0, i;
+	u32 regretted = 0, i, drained, in_use;
 	struct kvbm_counters c;
 	struct fixture f;
 
@@ -55,6 +55,10 @@ static void what_comes_back_is(void)
 		if (!regretted && c.regrets)
 			EXPECT(c.regret_total_ns >= 10000000);
 		regretted += c.regrets;
+		/* Once only: what goes otherwise and comes back is no loss. */
+		ASSERT_EQ(kvbm_holder_drain(&f.holder, &drained, &in_use), 0);
+		cache(&f.holder, 1, 1);
+		EXPECT_EQ(counters_of(f.store).regrets, c.regrets);
 		tear_down(&f);
 	}
 	EXPECT(regretted > 100);

@@ -119,6 +119,38 @@ static void four_become_two(void)
 	kvbm_sketch_free(s);
 }
 
+static u32 most_estimate(struct kvbm_sketch *s, u32 keys)
+{
+	u32 most = 0, i;
+
+	for (i = 0; i < keys; i++) {
+		struct kvbm_hash h = hash_of(i);
+
+		most = max(most, kvbm_sketch_estimate(s, &h));
+	}
+	return most;
+}
+
+/* One line, all of its counters in use: none takes a bit of its neighbour. */
+static void halving_stays_in_its_counter(void)
+{
+	struct kvbm_sketch *s = sketch_of(32);
+	u32 i, before, after = 0;
+	struct kvbm_hash h;
+
+	for (i = 0; i < 1000; i++) {
+		before = after;
+		h = hash_of(i);
+		kvbm_sketch_touch(s, &h);
+		after = most_estimate(s, 200);
+		if (after < before)
+			break;
+	}
+	EXPECT(i < 1000);
+	EXPECT(after <= before / 2 + 1);
+	kvbm_sketch_free(s);
+}
+
 /* Hashes that differ in one half only, either one, are two hashes. */
 static void both_halves_count(void)
 {
@@ -506,6 +538,7 @@ static const struct tap_test tests[] = {
 	TEST(saturated_does_not_age),
 	TEST(ages_at_ten_times_capacity),
 	TEST(four_become_two),
+	TEST(halving_stays_in_its_counter),
 	TEST(both_halves_count),
 	TEST(forgets),
 	TEST(any_capacity),

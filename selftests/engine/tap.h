@@ -5,6 +5,8 @@
  *	EXPECT(condition)	the test has failed, and goes on
  *	EXPECT_EQ(a, b)		the same, and says what both are
  *	ASSERT, ASSERT_EQ	... and ends; not in another thread than main()
+ *
+ * KVBM_TEST=NAME in the environment runs that one alone.
  */
 #ifndef KVBM_TAP_H
 #define KVBM_TAP_H
@@ -85,13 +87,15 @@ static inline bool tap_run_one(const struct tap_test *test, unsigned int number)
 
 static inline int tap_run(const struct tap_test *tests, unsigned int n)
 {
-	unsigned int i, failed = 0;
+	const char *only = getenv("KVBM_TEST");
+	unsigned int i, failed = 0, ran = 0;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	printf("TAP version 13\n1..%u\n", n);
+	printf("TAP version 13\n1..%u\n", only ? 1 : n);
 	for (i = 0; i < n; i++)
-		failed += tap_run_one(&tests[i], i + 1);
-	return failed ? 1 : 0;
+		if (!only || !strcmp(only, tests[i].name))
+			failed += tap_run_one(&tests[i], ++ran);
+	return failed || !ran ? 1 : 0;
 }
 
 #endif /* KVBM_TAP_H */
