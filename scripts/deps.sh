@@ -34,7 +34,8 @@ packages() {
 		echo gcc make linux-source-6.12 flex bison bc libelf-dev \
 		     libssl-dev xz-utils util-linux perl ;;
 	static)
-		echo sparse shellcheck gcc g++ perl mandoc python3 python3-yaml \
+		echo sparse shellcheck coccinelle cppcheck clang lld llvm gcc g++ perl \
+		     mandoc python3 python3-yaml \
 		     python3-jsonschema ;;
 	abi)
 		echo gcc g++ gcc-multilib dwarves ;;

@@ -17,24 +17,42 @@ vars=$("$here/kernel.sh" source-6.12) || exit 1
 KSRC=''
 eval "$vars"
 
-n=0 failed=0
-out=$(mktemp)
-trap 'rm -f "$out"' EXIT
+n=0 told=0 failed=0 names=()
+out=$(mktemp -d)
+trap 'rm -rf "$out"' EXIT
 
-# check NAME COMMAND...: fails if COMMAND fails.
+# What is done, in order, up to the first that is not.
+tell() {
+	local result
+
+	while [ $told -lt $n ] && [ -e "$out/$((told + 1)).status" ]; do
+		told=$((told + 1))
+		result=ok
+		[ "$(cat "$out/$told.status")" = 0 ] || { result='not ok'; failed=1; }
+		echo "$result $told static: ${names[told]}"
+		[ "$result" = ok ] || sed 's/^/# /' "$out/$told"
+	done
+}
+
+# check NAME COMMAND...: fails if COMMAND fails. As many at once as there are
+# processors.
 check() {
-	local name=$1 result=ok
-
-	shift
 	n=$((n + 1))
-	"$@" >"$out" 2>&1 </dev/null || { result='not ok'; failed=1; }
-	echo "$result $n static: $name"
-	[ "$result" = ok ] || sed 's/^/# /' "$out"
+	names[n]=$1
+	shift
+	while [ "$(jobs -rp | wc -l)" -ge "$(nproc)" ]; do wait -n; done
+	tell
+	(
+		"$@" >"$out/$n" 2>&1 </dev/null
+		echo $? >"$out/$n.new"
+		mv "$out/$n.new" "$out/$n.status"
+	) &
 }
 
 skip() {
 	n=$((n + 1))
-	echo "ok $n static: $1 # SKIP $2"
+	names[n]="$1 # SKIP $2"
+	echo 0 >"$out/$n.status"
 }
 
 # sources DIR...: C files and headers there.
@@ -46,16 +64,73 @@ sources() {
 	done
 }
 
-# gcc's extra warnings and sparse, in one build from scratch. Anything they
-# say is a failure.
+# A build from scratch. Anything that the compiler or sparse say is a failure.
 build() {
 	local said
 
-	said=$("$here/build-module.sh" -c "$1" W=1 C=2 2>&1 >/dev/null) || {
+	said=$("$here/build-module.sh" -c "$@" 2>&1 >/dev/null) || {
 		echo "$said"
 		return 1
 	}
 	[ -z "$said" ] || { echo "$said"; return 1; }
+}
+
+# The library with the engine in it, and the programs.
+clang_user_space() {
+	local dir
+
+	for dir in lib tools; do
+		make -s -C "$dir" BUILDDIR="$top/build/clang" CC=clang \
+			CFLAGS='-O1 -Werror' || return 1
+	done
+}
+
+# Of the kernel's semantic patches, those that have something to say about a
+# module without hardware. Not double_lock and mini_lock: they do not know that
+# kvbm_store_unlock() unlocks, and that kvbm_holder_lock() is meant to return
+# with a mutex; sparse and lockdep do. Not returnvar, which does not see that an
+# address of a variable is taken, and minmax, which takes longer than all others.
+semantic_patches=(
+	api/{atomic_as_refcounter,d_find_alias,device_attr_show,err_cast}
+	api/{kfree_mismatch,kfree_sensitive,kvmalloc,memdup,memdup_user,simple_open}
+	api/{string_choices,vma_pages}
+	api/alloc/{alloc_cast,zalloc-simple}
+	free/{ifnullfree,kfree,kfreeaddr}
+	iterators/{itnull,list_entry_update,use_after_iter}
+	locks/{call_kern,flags}
+	misc/{array_size,array_size_dup,badty,boolconv,cond_no_effect,cstptr,do_div}
+	misc/{doubleinit,excluded_middle,flexible_array,ifcol}
+	misc/{newline_in_nl_msg,noderef,orplus,semicolon,struct_size,swap}
+	misc/{test_addr,uninitialized_var,warn}
+	null/{deref_null,eno,kmerr}
+	tests/{doublebitand,doubletest,odd_ptr_err,unsigned_lesser_than_zero}
+)
+
+coccicheck() {
+	local patch said result=0
+
+	for patch in "${semantic_patches[@]}"; do
+		said=$(timeout 120 spatch -D report --no-show-diff --very-quiet \
+			--cocci-file "$KSRC/scripts/coccinelle/$patch.cocci" \
+			--dir kmod --patch . -I kmod -I uapi 2>&1) || {
+			echo "$patch: spatch fails"
+			result=1
+		}
+		[ -z "$said" ] || {
+			printf '%s:\n%s\n' "$patch" "$said"
+			result=1
+		}
+	done
+	return "$result"
+}
+
+# The engine goes through this with the names that it has in user space.
+cpp_check() {
+	cppcheck -j "$(nproc)" --quiet --std=c11 --error-exitcode=1 \
+		--enable=warning,performance,portability \
+		--suppressions-list=scripts/cppcheck.supp -D_GNU_SOURCE -Iuapi \
+		-Ilib/include -Ilib/shim -Ikmod -Ilib -Itools/common \
+		lib tools kmod/engine
 }
 
 # What checkpatch is not asked in user space: it would have us use what only
@@ -142,6 +217,7 @@ spdx() {
 	done < <(find kmod uapi lib tools selftests examples scripts .ci Kbuild Makefile \
 		 packaging Documentation/man \
 		 -type f \( -name '*.[ch]' -o -name '*.sh' -o -name '*.py' -o \
+		 -name '*.faults' -o -name '*.config' -o \
 		 -name Makefile -o -name Kbuild -o -path .ci/run -o \
 		 -path 'packaging/*' -o -name '*.[1-8]' \) 2>/dev/null | sort)
 	return "$missing"
@@ -194,10 +270,10 @@ syzkaller() {
 checkpatch_dirs=(kmod uapi lib tools selftests examples scripts)
 
 echo "TAP version 13"
-echo "1..$((2 + ${#checkpatch_dirs[@]} + 8))"
+echo "1..$((2 + ${#checkpatch_dirs[@]} + 13))"
 for kernel in stock-6.12 stock-6.1; do
 	if [ -e Kbuild ]; then
-		check "W=1 and sparse, $kernel" build $kernel
+		check "W=1 and sparse, $kernel" build $kernel W=1 C=2
 	else
 		skip "W=1 and sparse, $kernel" "no Kbuild yet"
 	fi
@@ -209,6 +285,11 @@ for dir in "${checkpatch_dirs[@]}"; do
 		skip "checkpatch --strict $dir" "no sources yet"
 	fi
 done
+check "clang, module" build stock-6.12 LLVM=1 W=1
+check "clang, library and tools" clang_user_space
+check "coccicheck" coccicheck
+check "cppcheck" cpp_check
+check "layers" scripts/layers.py
 check "kernel-doc of kmod and uapi" kernel_doc
 check "uapi headers alone, C90 and C++" uapi_header
 check "shellcheck" shell_scripts
@@ -217,4 +298,6 @@ check "manual pages" manual_pages
 check "netlink specification" env KSRC="$KSRC" scripts/netlink-spec.sh
 check "sysfs files are documented" sysfs_abi
 check "syzkaller description" syzkaller
+wait
+tell
 exit $failed
