@@ -48,4 +48,18 @@ if [ -n "${KVBM_HOTPLUG-}" ]; then
 	echo 1 >$cpu1 2>/dev/null
 	echo "# group-end: 0 0"
 fi
+
+# For scripts/coverage.py: which lines ran, as files that cannot be copied but
+# by reading them.
+if [ "${KVBM_AFTER-}" = gcov ]; then
+	mkdir -p /tmp/gcov
+	(cd /sys/kernel/debug/gcov && find . -name '*.gcda') |
+	while read -r file; do
+		mkdir -p "/tmp/gcov/${file%/*}"
+		cat "/sys/kernel/debug/gcov/$file" >"/tmp/gcov/$file"
+	done
+	echo "# gcov-data"
+	tar -C /tmp/gcov -c . | gzip | base64
+	echo "# gcov-end"
+fi
 exit $failed

@@ -10,13 +10,15 @@
 #                           once per scripts/debug-6.12.config and version)
 #   kcsan-6.12              the same with scripts/kcsan-6.12.config: KCSAN, which
 #                           excludes KASAN; the module is all that it looks at
+#   gcov-6.12               the same with scripts/gcov-6.12.config: no checkers, and
+#                           it tells which lines of a module ran
 #   source-6.12             only the source tree (checkpatch, kselftest headers)
 #
 # Prints KEY=value lines for eval:
 #   KRELEASE  what uname -r says in the guest
 #   VMLINUZ   the image to boot
 #   KDIR      what to build modules against
-#   KSRC      the source tree (debug-6.12, kcsan-6.12, source-6.12)
+#   KSRC      the source tree (all but the stock ones)
 #
 # The cache is ${KVBM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/kvbm}. Nothing is
 # ever removed from it.
@@ -166,13 +168,14 @@ built() {
 	answer KSRC "$src"
 }
 
-[ $# = 1 ] || { sed -n '5,14s/^# \?//p' "$0" >&2; exit 2; }
+[ $# = 1 ] || { sed -n '5,15s/^# \?//p' "$0" >&2; exit 2; }
 mkdir -p "$cache"
 case $1 in
 stock-6.12)	stock "$1" linux-headers-6.12-cloud-amd64 ;;
 stock-6.1)	stock "$1" linux-headers-cloud-amd64 ;;
 debug-6.12)	built "$1" ;;
 kcsan-6.12)	built "$1" KCSAN_SANITIZE=n ;;
+gcov-6.12)	built "$1" ;;
 source-6.12)	source_tree; answer KSRC "$src" ;;
-*)		die "no such kernel: $1 (stock-6.12 stock-6.1 debug-6.12 kcsan-6.12 source-6.12)" ;;
+*)		die "no such kernel: $1 (stock-6.12 stock-6.1 debug-6.12 kcsan-6.12 gcov-6.12 source-6.12)" ;;
 esac

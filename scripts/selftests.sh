@@ -45,7 +45,7 @@ make -s -C "$top/selftests" KSRC="$KSRC" OUTPUT="$out" COLLECTION=kvbm emit_test
 [ -s "$out/list" ] || { echo "selftests.sh: no tests in the list" >&2; exit 1; }
 # A debug kernel is ten times slower. What exercises the library more than the
 # module, and all in 32 bits, runs there in long runs only.
-if [[ $kernel = @(debug|kcsan)-* ]] && [ -z "${KVBM_LONG-}" ]; then
+if [[ $kernel = @(debug|kcsan|gcov)-* ]] && [ -z "${KVBM_LONG-}" ]; then
 	sed -i -e '/_32$/d' -e '/^kvbm_lib_seq_/d' -e '/^kvbm_lib_policy_test$/d' \
 		-e '/^kvbm_lib_handle_test$/d' -e '/^kvbm_lib_events_test$/d' \
 		-e '/^kvbm_eventd$/d' -e '/^kvbm_ctl.sh$/d' -e '/^kvbm_example.sh$/d' \
@@ -56,7 +56,12 @@ fi
 [ -z "${KVBM_STORM-}" ] ||
 	sed -i -e '/^kvbm_lib_/d' -e '/\.sh$/d' -e '/^kvbm_eventd$/d' -e '/^kvbm_wait/d' \
 		"$out/list"
-ko=$("$here/build-module.sh" "$kernel")
+module_args=() after=''
+if [[ $kernel = gcov-* ]]; then
+	module_args=(GCOV_PROFILE=y)
+	after=gcov
+fi
+ko=$("$here/build-module.sh" "$kernel" "${module_args[@]}")
 
 args=(-k "$kernel" -o "$logs" -m "$ko" -d "$out:/selftests"
       -f "$here/guest-tests.sh:/selftests/guest-tests.sh"
@@ -81,4 +86,5 @@ for name in KVBM_STORM KVBM_HOTPLUG SEED RUN_SECONDS; do
 	[ -z "${!name-}" ] || args+=(--env "$name=${!name}")
 done
 exec "$here/vm.sh" "${args[@]}" -t $limit --env KVBM_TEST_TIMEOUT=$each \
+	--env KVBM_AFTER="$after" \
 	-- sh /selftests/guest-tests.sh "$@"
