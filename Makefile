@@ -17,6 +17,10 @@ help:
 	@echo 'make check       all tests; closes with "N passed, N failed, N skipped"'
 	@echo '                   SUITES=...      only these (scripts/check.sh -l)'
 	@echo 'make check-long  the same, longer'
+	@echo 'make check-faults'
+	@echo '                 known bugs built in one at a time: which test catches which'
+	@echo '                   FAULTS=...      only these (scripts/faults.py -l)'
+	@echo 'make coverage    which lines and branches the tests run'
 	@echo 'make bench       side by side with kvbm-logical (takes cargo and crates.io)'
 	@echo '                   BENCH_ARGS=...  e.g. --quick (scripts/bench.sh --help)'
 	@echo 'make modules     kvbm.ko for the running kernel, or for KDIR=...'
@@ -57,6 +61,12 @@ check:
 check-long:
 	@$(SCRIPT) scripts/check.sh --long $(SUITES)
 
+check-faults:
+	@$(SCRIPT) scripts/faults.py $(FAULTS)
+
+coverage:
+	@$(SCRIPT) scripts/coverage.py
+
 bench:
 	@$(SCRIPT) scripts/bench.sh $(BENCH_ARGS)
 
@@ -90,5 +100,5 @@ clean:
 	rm -f Module.symvers modules.order *.ko *.mod *.mod.c *.o .*.o .*.cmd
 	[ ! -d kmod ] || find kmod \( -name '*.o' -o -name '.*.cmd' \) -delete
 
-.PHONY: help deps modules lib tools selftests run check check-long bench clean \
+.PHONY: help deps modules lib tools selftests run check check-long check-faults coverage bench clean \
 	install uninstall modules_install modules_uninstall dkms dkms-remove

@@ -6,7 +6,8 @@
 #
 # usage: scripts/check.sh [--long] [-l] [SUITE...]
 #
-#   --long   longer runs: KVBM_LONG=1 for every suite, all negative controls
+#   --long   longer runs: KVBM_LONG=1 for every suite, all negative controls, all
+#            seeded faults, and how much of the code the tests run
 #   -l       list the suites
 set -uo pipefail
 
@@ -16,17 +17,17 @@ cd "$top" || exit 1
 logs=$top/build/check
 unset MAKEFLAGS MFLAGS MAKELEVEL
 
-negative=(warn vmalloc lock leak atomic)
+negative=(warn vmalloc lock leak atomic) faults=(--quick) long=()
 # Signals, and a processor that goes and comes, in the midst of what waits, ends
 # sessions, and moves blocks. All tests in C, in long runs.
 storm=(kvbm_abi kvbm_lifecycle kvbm_calls kvbm_manager kvbm_session
        kvbm_events kvbm_pin kvbm_quota kvbm_epoch kvbm_backing kvbm_holders kvbm_model kvbm_shared)
-long=()
 if [ "${1-}" = --long ]; then
 	export KVBM_LONG=1
-	negative=() storm=()
-	# Takes another kernel.
+	negative=() storm=() faults=()
+	# Take other kernels, or long.
 	long=(
+"coverage    | host       | scripts/coverage.py       | scripts/coverage.py user"
 "kselftest   | kcsan-6.12 | selftests/Makefile        | scripts/selftests.sh -k kcsan-6.12 -o build/vm/check-kcsan-6.12-kselftest"
 "negative    | kcsan-6.12 | scripts/negative/Kbuild   | scripts/negative.sh race"
 	)
@@ -43,6 +44,7 @@ suites=(
 "packaging   | host       | packaging/check.sh        | packaging/check.sh"
 "fuzz        | host       | selftests/fuzz/run.sh     | make -s -C selftests/fuzz run_tests"
 "bench       | host       | tools/bench/check.sh      | tools/bench/check.sh"
+"faults      | host       | scripts/faults.py         | scripts/faults.py ${faults[*]}"
 "main-job    | stock-6.12 | tools/Makefile            | scripts/run.sh --check"
 "replay      | stock-6.12 | scripts/replay.sh         | scripts/replay.sh -o build/vm/check-stock-6.12-replay"
 "exporter    | stock-6.12 | scripts/exporter.sh       | scripts/exporter.sh -o build/vm/check-stock-6.12-exporter"
