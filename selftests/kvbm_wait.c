@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/epoll.h>
 #include <sys/wait.h>
 
 #include "kvbm_util.h"
@@ -386,6 +387,26 @@ TEST_F(wait, poll)
 	pthread_join(me.thread, NULL);
 	a.blocks = BLOCKS + 1;
 	EXPECT_EQ(-EINVAL, kv(fd, KVBM_SET_THRESHOLD, &a));
+	close(fd);
+}
+
+/* poll() looks again when its time is up; this one believes what it is told. */
+TEST_F(wait, epoll_is_woken)
+{
+	struct epoll_event e = { .events = EPOLLOUT | EPOLLET };
+	int fd = kv_session(self->w.manager, ALL_RIGHTS), ep = epoll_create1(0);
+	static struct waiter me;
+
+	ASSERT_EQ(0, kv_allocate(self->fd, BLOCKS, self->t, NULL, NULL));
+	ASSERT_EQ(0, epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e));
+	EXPECT_EQ(0, epoll_wait(ep, &e, 1, 0));
+	me.fd = self->fd;
+	me.n = 1;
+	me.t[0] = self->t[0];
+	pthread_create(&me.thread, NULL, release_later, &me);
+	EXPECT_EQ(1, epoll_wait(ep, &e, 1, 10000));
+	pthread_join(me.thread, NULL);
+	close(ep);
 	close(fd);
 }
 

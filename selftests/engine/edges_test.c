@@ -42,6 +42,9 @@ static void dead_session(void)
 	EXPECT_EQ(give(&f.holder, 2, t), -EOWNERDEAD);
 	/* Nobody else is worse off, and what it had is in the cache. */
 	EXPECT_EQ(counters_of(f.store).inactive_pool_size, 2);
+	/* There is nothing to wait for, and nothing to charge. */
+	kvbm_holder_barrier(&f.holder);
+	kvbm_holder_recharge(&f.holder);
 	/* Once more, and the large mutex is free. */
 	EXPECT_EQ(take(&f.holder, KVBM_CHUNK + 1, out), -EOWNERDEAD);
 	tear_down(&f);
@@ -66,6 +69,7 @@ static void shut_down(void)
 /* There is no epoch after the last one. */
 static void last_epoch(void)
 {
+	struct kvbm_holder other;
 	struct fixture f;
 	u32 epoch = 7;
 
@@ -74,6 +78,11 @@ static void last_epoch(void)
 	EXPECT_EQ(kvbm_store_raise_epoch(f.store, false, &epoch), -EOVERFLOW);
 	EXPECT_EQ(epoch, 7);
 	EXPECT(kvbm_holder_is_fenced(&f.holder));
+	kvbm_holder_init(&other, f.store);
+	EXPECT(!kvbm_holder_is_fenced(&other));
+	kvbm_holder_inherit(&other, &f.holder);
+	EXPECT(kvbm_holder_is_fenced(&other));
+	end_holder(&other);
 	/* Who is told of the current epoch may go on. */
 	kvbm_holder_join(&f.holder, U32_MAX);
 	EXPECT(!kvbm_holder_is_fenced(&f.holder));

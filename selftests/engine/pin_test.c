@@ -283,6 +283,10 @@ static void quotas_of_cached_blocks(void)
 	EXPECT_EQ(kvbm_holder_acquire(&f.holder, h, 2, &a, &matched), 0);
 	EXPECT_EQ(matched, 2);
 	EXPECT_EQ(kvbm_store_account_held(f.store, &own[0]), 3);
+	/* What is held already costs nothing. */
+	a.count = 2;
+	EXPECT_EQ(kvbm_holder_acquire(&f.holder, h, 2, &a, &matched), 0);
+	EXPECT_EQ(kvbm_store_account_held(f.store, &own[0]), 3);
 	end_quotas();
 }
 
