@@ -25,7 +25,7 @@ def machine():
         "processor": processor(),
         "cpus": os.cpu_count(),
         "memory_gib": round(pages / 2**30, 1),
-        "kernel": platform.release(),
+        "kernel": ".".join(platform.release().split(".")[:2]),
         "load_1min": round(os.getloadavg()[0], 2),
     }
 
