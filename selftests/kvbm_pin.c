@@ -145,6 +145,42 @@ TEST_F(pin, list_is_fixed)
 	close(dup_fd);
 }
 
+static bool fdinfo_says(int fd, const char *name, unsigned long long value)
+{
+	char path[64], line[128], want[64];
+	bool found = false;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	snprintf(want, sizeof(want), "kvbm-%s:\t%llu\n", name, value);
+	f = fopen(path, "r");
+	while (f && fgets(line, sizeof(line), f))
+		found |= !strcmp(line, want);
+	if (f)
+		fclose(f);
+	return found;
+}
+
+/* For whoever wonders what a descriptor is. */
+TEST_F(pin, fdinfo)
+{
+	int pin;
+
+	ASSERT_EQ(0, kv_fill(self->s, 1, N, self->t));
+	pin = kv_pin(self->s, 0, N, self->t);
+	ASSERT_LE(0, pin);
+	EXPECT_TRUE(fdinfo_says(pin, "manager", self->w.manager));
+	EXPECT_TRUE(fdinfo_says(pin, "blocks", N));
+	EXPECT_TRUE(fdinfo_says(pin, "write", 0));
+	close(pin);
+	ASSERT_EQ(0, kv_allocate(self->s, 1, self->t, NULL, NULL));
+	pin = kv_pin(self->s, KVBM_PIN_WRITE, 1, self->t);
+	ASSERT_LE(0, pin);
+	EXPECT_TRUE(fdinfo_says(pin, "blocks", 1));
+	EXPECT_TRUE(fdinfo_says(pin, "write", 1));
+	close(pin);
+}
+
 /* Two managers with the same content: same hash, different manager. */
 TEST_F(pin, of_two_managers)
 {
