@@ -13,7 +13,7 @@
 #include "kvbm_random.h"
 
 #define NR_PROCESSES	4
-#define SHARED_BLOCKS	32	/* a dump of so many is one snapshot */
+#define SHARED_BLOCKS	16	/* a dump of so many is one snapshot */
 #define BATCH		8
 
 static struct session mine;
