@@ -18,7 +18,7 @@
 #   --sizes N[,N]     blocks per call, powers of two (default 8,32,128)
 #   --pools B[,B]     for every way, instead of its own; 0: as many as are used
 #   --samples N       of each side (default 31)
-#   --short           native takes half as long: in pools of 1 Mi and 16 Mi
+#   --short           native takes less time: in pools of 1 Mi and 16 Mi
 #                     blocks calls of 32 only, and of 16 Mi blocks only LRU and
 #                     lineage-tick
 #   --quick           a few cells and samples, native only: a look whether it works
