@@ -6,6 +6,8 @@
  * guards it has on it, and a pin one for each of its blocks. Until a manager has
  * its first quota, sessions are not charged at all; then what they hold is
  * charged once, and from then on every call leaves h->charged equal to h->used.
+ * A call never charges what does not fit, not even for a moment: others of the
+ * user would be refused for it.
  *
  * Accounts are changed under the lock of the store, in the holds that take and
  * give back blocks anyway.
@@ -98,8 +100,11 @@ int kvbm_quota_charge_new(struct kvbm_holder *h)
 }
 
 /**
- * kvbm_quota_settle - charge a session for exactly what it holds
+ * kvbm_quota_settle - take off what a session is charged for and does not hold
  * @h: the holder, locked
+ *
+ * Never adds: a match that is refused gives back in steps what it was not
+ * charged for.
  *
  * Context: not under a spinlock.
  */
@@ -107,14 +112,10 @@ void kvbm_quota_settle(struct kvbm_holder *h)
 {
 	struct kvbm_store *s = h->store;
 
-	/* Who misses the change of it is charged by kvbm_holder_recharge(). */
-	if (!READ_ONCE(s->quotas) || h->charged == h->used)
+	if (h->charged <= h->used)
 		return;
 	spin_lock(&s->lock);
-	if (h->used > h->charged)
-		kvbm_accounts_add(&h->accounts, h->used - h->charged);
-	else
-		kvbm_accounts_sub(&h->accounts, h->charged - h->used);
+	kvbm_accounts_sub(&h->accounts, h->charged - h->used);
 	h->charged = h->used;
 	spin_unlock(&s->lock);
 }
@@ -130,10 +131,15 @@ void kvbm_quota_settle(struct kvbm_holder *h)
  */
 void kvbm_holder_recharge(struct kvbm_holder *holder)
 {
+	struct kvbm_store *s = holder->store;
+
 	if (kvbm_holder_is_dead(holder) && !kvbm_holder_is_withheld(holder))
 		return;
 	mutex_lock(&holder->lock);
-	kvbm_quota_settle(holder);
+	/* Between calls it is never charged for more than it holds. */
+	spin_lock(&s->lock);
+	kvbm_quota_charge(holder, holder->used - holder->charged);
+	spin_unlock(&s->lock);
 	mutex_unlock(&holder->lock);
 }
 

@@ -230,6 +230,49 @@ static void quotas_count_blocks(void)
 	end_quotas();
 }
 
+static u64 most_held;
+
+static void watch_held(void)
+{
+	most_held = max_t(u64, most_held, kvbm_store_account_held(f.store, &own[1]));
+}
+
+/*
+ * What is refused in the middle of a batch goes back in steps, and at none of
+ * them is the account above its limit.
+ */
+static void quotas_are_never_exceeded(void)
+{
+	static struct kvbm_token out[300];
+	struct kvbm_allocation a = { .count = 250, .tokens = out };
+	const u64 limit = 2 * KVBM_CHUNK + 5;
+	struct kvbm_holder other;
+	struct kvbm_reclaim reclaim;
+	u32 n, matched;
+
+	begin_quotas(300);
+	fill_own(200);
+	kvbm_store_enable_quotas(f.store);
+	kvbm_holder_recharge(&f.holder);
+	kvbm_holder_init(&other, f.store);
+	other.accounts.of[0] = &own[1];
+	kvbm_store_set_limit(f.store, &own_limit, limit);
+	most_held = 0;
+	kvbm_relax_hook = watch_held;
+	EXPECT_EQ(kvbm_holder_match(&other, h, 200, KVBM_LOOKUP_PREFIX, out, &n), -EDQUOT);
+	EXPECT_EQ(kvbm_holder_match(&other, h, 200, KVBM_LOOKUP_SCAN, out, &n), -EDQUOT);
+	EXPECT_EQ(kvbm_holder_acquire(&other, h, 200, &a, &matched), -EDQUOT);
+	memcpy(out, t, 200 * sizeof(*out));
+	EXPECT_EQ(kvbm_holder_upgrade(&other, h, out, 200, &n), -EDQUOT);
+	kvbm_relax_hook = NULL;
+	EXPECT_EQ(most_held, 2 * KVBM_CHUNK);
+	EXPECT_EQ(other.used, 0);
+	EXPECT_EQ(own[1].held, 0);
+	kvbm_holder_release_all(&other, true, &reclaim);
+	kvbm_holder_destroy(&other);
+	end_quotas();
+}
+
 /* An acquisition is charged for what is new to the session, to the block. */
 static void quotas_of_acquisitions(void)
 {
@@ -331,6 +374,7 @@ static const struct tap_test tests[] = {
 	TEST(write_pins),
 	TEST(refusals),
 	TEST(quotas_count_blocks),
+	TEST(quotas_are_never_exceeded),
 	TEST(quotas_of_acquisitions),
 	TEST(quotas_of_cached_blocks),
 	TEST(epochs),
