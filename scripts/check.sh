@@ -6,9 +6,11 @@
 #
 # usage: scripts/check.sh [--long] [-l] [SUITE...]
 #
-#   --long   longer runs: KVBM_LONG=1 for every suite, all negative controls, all
-#            seeded faults, and how much of the code the tests run
+#   --long   longer runs: KVBM_LONG=10 for every suite unless it is set, all negative
+#            controls, all seeded faults, and how much of the code the tests run
 #   -l       list the suites
+#
+# KERNELS in the environment: only what runs on one of them; "host" is one.
 set -uo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -23,7 +25,7 @@ negative=(warn vmalloc lock leak atomic) faults=(--quick) long=()
 storm=(kvbm_abi kvbm_lifecycle kvbm_calls kvbm_manager kvbm_session
        kvbm_events kvbm_pin kvbm_quota kvbm_epoch kvbm_backing kvbm_holders kvbm_model kvbm_shared)
 if [ "${1-}" = --long ]; then
-	export KVBM_LONG=1
+	export KVBM_LONG=${KVBM_LONG:-10}
 	negative=() storm=() faults=()
 	# Take other kernels, or long.
 	long=(
@@ -112,6 +114,7 @@ for entry in "${suites[@]}"; do
 	IFS='|' read -r name kernel needs command <<<"$entry"
 	name=${name// /} kernel=${kernel// /} needs=${needs// /}
 	[ $# = 0 ] || [[ " $* " = *" $name "* ]] || continue
+	[ -z "${KERNELS-}" ] || [[ " $KERNELS " = *" $kernel "* ]] || continue
 	# Ahead of the suite, so that its seconds are its own.
 	[ "$kernel" = host ] || "$here/kernel.sh" "$kernel" >/dev/null || {
 		echo "  FAILED no kernel $kernel"

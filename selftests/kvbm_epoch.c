@@ -328,7 +328,7 @@ TEST_F_TIMEOUT(epoch, races, 100)
 {
 	int *bound = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
 			  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	unsigned int rounds = getenv("KVBM_LONG") ? 500 : 30, i, k;
+	unsigned int rounds = 30 * kvbm_long(), i, k;
 	struct kvbm_counters at_once, later;
 	int status;
 

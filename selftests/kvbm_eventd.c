@@ -6,7 +6,7 @@
  * dump of the managers says.
  *
  * It runs with --dry-run: this program is the consumer, and its JSON is decoded by
- * libjansson. Long: KVBM_LONG=1, a million blocks.
+ * libjansson. KVBM_LONG=250: a million blocks.
  *
  * With KVBM_URI=inproc: it needs no module: the events are those of the library, and
  * go to the stdin of kvbm-eventd, after a dump.
@@ -532,9 +532,7 @@ static struct kvbm_event_stats event_stats(void)
 
 static unsigned long goal(void)
 {
-	if (getenv("KVBM_LONG"))
-		return 1000000;
-	return in_process ? 40000 : 4000;
+	return (in_process ? 40000ul : 4000ul) * kvbm_long();
 }
 
 /* It stands still until a small ring must have run over. */

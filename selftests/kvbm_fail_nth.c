@@ -484,7 +484,7 @@ static void twins(struct __test_metadata *_metadata, const struct op *op, unsign
 /* Fails fault after fault, until there are no more. */
 static void sweep(struct __test_metadata *_metadata, const struct op *op, unsigned int n)
 {
-	uint64_t end = now_ns() + (getenv("KVBM_LONG") ? 300000 : 1000) * 1000000ull;
+	uint64_t end = now_ns() + kvbm_long() * 1000000000ull;
 	unsigned int nth = 1, step = 1, points = 0, refused = 0, stood = 0;
 	enum stands stands;
 	bool happened = true;

@@ -446,7 +446,7 @@ TEST_F_TIMEOUT(quota, races, 120)
 {
 	volatile int *stop = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
 				  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	uint32_t rounds = getenv("KVBM_LONG") ? 20000 : 1000, i;
+	uint32_t rounds = 1000 * kvbm_long(), i;
 	int64_t most = 0, now;
 	int status, kids = 4;
 

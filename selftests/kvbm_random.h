@@ -121,7 +121,7 @@ static inline unsigned int run_seconds(void)
 {
 	if (getenv("RUN_SECONDS"))
 		return atoi(getenv("RUN_SECONDS"));
-	return getenv("KVBM_LONG") ? 300 : sizeof(long) == 4 ? 3 : 5;
+	return (sizeof(long) == 4 ? 3 : 5) * kvbm_long();
 }
 
 #endif /* KVBM_RANDOM_H */

@@ -429,7 +429,7 @@ static void *read_on(void *arg)
 
 TEST_F_TIMEOUT(sysfs, readers_race_with_the_end, 600)
 {
-	int rounds = getenv("KVBM_LONG") ? 5000 : 40, i, s;
+	int rounds = 40 * kvbm_long(), i, s;
 	struct kvbm_manager_create m;
 	struct kvbm_token t[8];
 	pthread_t readers[3];

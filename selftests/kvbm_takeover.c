@@ -5,7 +5,7 @@
  * points. After each kill the account must be exact, and whatever is registered
  * must have all of its bytes, as somebody sees them who can only read.
  *
- *	KVBM_LONG=1	twenty times as many kills
+ *	KVBM_LONG=n	n times as many kills
  *	KVBM_KILLS=n	so many
  */
 #include <limits.h>
@@ -407,7 +407,7 @@ static unsigned int rounds(unsigned int usual)
 {
 	if (!access("/sys/kernel/debug/kmemleak", F_OK))
 		usual /= 4;
-	return getenv("KVBM_LONG") ? 20 * usual : usual;
+	return usual * kvbm_long();
 }
 
 static unsigned int kills(void)

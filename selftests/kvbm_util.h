@@ -25,6 +25,8 @@
 
 #include <linux/kvbm.h>
 
+#include "kvbm_long.h"
+
 #define KVBM_DEV	"/dev/kvbm"
 #define BLOCK_SIZE	16
 #define ALL_RIGHTS	(KVBM_BIND_READ | KVBM_BIND_WRITE)

@@ -578,8 +578,8 @@ static int open_stream(struct world *w, struct kvbm_events **out)
 static void exactness(opener open_it, int points, void (*shrink)(struct world *w,
 								 struct kvbm_view *v))
 {
-	/* A million operations, where there is time for them. */
-	uint32_t operations = getenv("KVBM_LONG") ? 20000 : 1000;
+	/* With KVBM_LONG=10 a million. */
+	uint32_t operations = 1000 * kvbm_long();
 	struct kvbm_view *view = NULL;
 	uint64_t lost = 0, resyncs = 0;
 	struct mirror mirror;
@@ -920,7 +920,7 @@ static uint32_t many_times(void)
 #ifdef __SANITIZE_THREAD__
 	return 500;
 #else
-	return is_inproc() || getenv("KVBM_LONG") ? 10000 : 200;
+	return is_inproc() ? 10000 : 200 * kvbm_long();
 #endif
 }
 

@@ -1306,7 +1306,7 @@ static u64 from_env(const char *name, u64 otherwise)
 
 static u64 steps_wanted(u64 otherwise)
 {
-	return from_env("STEPS", getenv("KVBM_LONG") ? 50 * otherwise : otherwise);
+	return from_env("STEPS", otherwise * kvbm_long());
 }
 
 static void run(u64 steps, u32 least, u32 most, u32 policy)

@@ -19,6 +19,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../kvbm_long.h"
+
 struct tap_test {
 	const char *name;
 	void (*run)(void);
@@ -77,7 +79,7 @@ static void tap_fail(const char *file, int line, const char *format, ...)
 static inline bool tap_run_one(const struct tap_test *test, unsigned int number)
 {
 	/* A deadlock ends the program, and shows as a plan that was not kept. */
-	alarm(getenv("KVBM_LONG") ? 7200 : 300);
+	alarm(300 * kvbm_long());
 	tap_failures = 0;
 	if (!setjmp(tap_end))
 		test->run();
