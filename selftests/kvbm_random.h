@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What tests share that make random calls and compare: numbers from a seed, a way
- * out when something is not as it should be, and the model of a session.
+ * What tests share that make random calls and compare: numbers, a way out when
+ * something is not as it should be, and the model of a session.
  */
 #ifndef KVBM_RANDOM_H
 #define KVBM_RANDOM_H
 
 #include <setjmp.h>
 #include <stdarg.h>
-#include <sys/random.h>
 
 #include "kvbm_util.h"
-#include "kselftest.h"
+#include "kvbm_seed.h"
 
 #define MAX_HELD	64
 #define NR_HASHES	20
@@ -99,29 +98,6 @@ static inline void same_hash(const struct kvbm_hash *got, uint32_t number)
 	static const struct kvbm_hash none;
 
 	MUST(!memcmp(got, number == NONE ? &none : &hashes[number], sizeof(none)));
-}
-
-/* SEED, or any; said, so that it can be given. */
-static inline uint64_t say_seed(void)
-{
-	uint64_t seed;
-
-	if (getenv("SEED"))
-		seed = strtoull(getenv("SEED"), NULL, 0);
-	else if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
-		seed = time(NULL);
-	seed &= 0xffffffff;
-	ksft_print_msg("SEED=%llu\n", (unsigned long long)seed);
-	fflush(stdout);
-	return seed;
-}
-
-/* How long a random test takes. */
-static inline unsigned int run_seconds(void)
-{
-	if (getenv("RUN_SECONDS"))
-		return atoi(getenv("RUN_SECONDS"));
-	return (sizeof(long) == 4 ? 3 : 5) * kvbm_long();
 }
 
 #endif /* KVBM_RANDOM_H */
