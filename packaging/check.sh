@@ -21,16 +21,9 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 root=$work/root
 
-n=0 failed=0
-check() {
-	local name=$1 result=ok
-
-	shift
-	n=$((n + 1))
-	"$@" >"$work/out" 2>&1 </dev/null || { result='not ok'; failed=1; }
-	echo "$result $n packaging: $name"
-	[ "$result" = ok ] || sed 's/^/# /' "$work/out"
-}
+suite=packaging
+# shellcheck source=scripts/tap.sh
+. scripts/tap.sh
 
 files() { (cd "$1" && find . ! -type d | sed 's/^\.//' | LC_ALL=C sort); }
 

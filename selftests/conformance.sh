@@ -19,19 +19,9 @@ table=conformance.tsv
 spec=${KVBM_SPEC:-../../shared/spec}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-
-n=0 failed=0
-
-# check NAME COMMAND...: fails if COMMAND fails.
-check() {
-	local name=$1 result=ok
-
-	shift
-	n=$((n + 1))
-	"$@" >"$work/out" 2>&1 </dev/null || { result='not ok'; failed=1; }
-	echo "$result $n conformance: $name"
-	[ "$result" = ok ] || sed 's/^/# /' "$work/out"
-}
+suite=conformance
+# shellcheck source=scripts/tap.sh
+. ../scripts/tap.sh
 
 # "SECTION NAME" of each row.
 rows() {

@@ -16,19 +16,11 @@ include=${INCLUDE:-../../uapi}
 
 ../../scripts/deps.sh abi || exit 1
 
-n=0 failed=0
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-
-check() {
-	local name=$1 result=ok
-
-	shift
-	n=$((n + 1))
-	"$@" >"$work/out" 2>&1 </dev/null || { result='not ok'; failed=1; }
-	echo "$result $n abi: $name"
-	[ "$result" = ok ] || sed 's/^/# /' "$work/out"
-}
+suite=abi
+# shellcheck source=scripts/tap.sh
+. ../../scripts/tap.sh
 
 as_kept() {
 	[ -s "$work/dump" ] || { cat "$work/dump.err"; return 1; }
@@ -84,7 +76,6 @@ check "headers in C++17, pedantic" compiles g++ c++ -std=c++17 -pedantic
 if echo 'int x;' | gcc -m32 -x c -c -o /dev/null - 2>/dev/null; then
 	check "structures in 32-bit programs" same_in_32_bits
 else
-	n=$((n + 1))
-	echo "ok $n abi: structures in 32-bit programs # SKIP gcc -m32 does not work"
+	skip "structures in 32-bit programs" "gcc -m32 does not work"
 fi
 exit $failed
