@@ -28,6 +28,8 @@
 #include "kvbm_long.h"
 
 #define KVBM_DEV	"/dev/kvbm"
+/* <sys/mount.h> brings another one, that of <linux/fs.h>. */
+#undef BLOCK_SIZE
 #define BLOCK_SIZE	16
 #define ALL_RIGHTS	(KVBM_BIND_READ | KVBM_BIND_WRITE)
 
