@@ -167,7 +167,7 @@ class User:
         self.built = set()
 
     def prepare(self):
-        sync(["kmod", "lib", "uapi", "selftests/engine"], self.tree)
+        sync(["kmod", "lib", "uapi", "selftests"], self.tree)
 
     def make(self, programs):
         out = "../../build/selftests-user/"
