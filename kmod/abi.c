@@ -274,6 +274,25 @@ void kvbm_abi_store_config(struct kvbm_store_config *config,
 }
 
 /**
+ * kvbm_abi_query_config - what a manager's store is made of
+ * @a: the argument of KVBM_MANAGER_QUERY; filled in, where it tells of the store
+ * @config: of the store
+ *
+ * Context: any.
+ */
+void kvbm_abi_query_config(struct kvbm_manager_query *a,
+			   const struct kvbm_store_config *config)
+{
+	a->out_block_size = config->block_size;
+	a->out_block_count = config->block_count;
+	a->out_nr_reserved = config->nr_reserved;
+	a->out_duplication = config->duplication;
+	a->out_policy = config->policy;
+	memcpy(a->out_policy_args, config->policy_args, sizeof(a->out_policy_args));
+	a->out_aux_size = config->aux_size;
+}
+
+/**
  * kvbm_abi_info - what is built
  * @info: filled in, but for its size and flags
  *

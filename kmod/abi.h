@@ -86,6 +86,8 @@ const struct kvbm_abi_call *kvbm_abi_find(u32 cmd);
 int kvbm_abi_check(const struct kvbm_abi_call *call, const void *arg);
 void kvbm_abi_store_config(struct kvbm_store_config *config,
 			   const struct kvbm_manager_create *a);
+void kvbm_abi_query_config(struct kvbm_manager_query *a,
+			   const struct kvbm_store_config *config);
 void kvbm_abi_info(struct kvbm_info *info);
 
 #endif /* KVBM_ABI_H */

@@ -431,21 +431,14 @@ err_free:
 
 static void fill_query(struct kvbm_manager_query *a, const struct kvbm_manager *m)
 {
-	const struct kvbm_store_config *config = kvbm_store_config(m->store);
 	struct user_namespace *ns = current_user_ns();
 
+	kvbm_abi_query_config(a, kvbm_store_config(m->store));
 	a->id = m->ident.id;
 	a->registry = m->registry->ident.id;
 	memcpy(a->name, m->ident.name, sizeof(a->name));
 	a->out_flags = m->flags;
 	a->out_tier = m->tier;
-	a->out_block_size = config->block_size;
-	a->out_block_count = config->block_count;
-	a->out_nr_reserved = config->nr_reserved;
-	a->out_duplication = config->duplication;
-	a->out_policy = config->policy;
-	memcpy(a->out_policy_args, config->policy_args, sizeof(a->out_policy_args));
-	a->out_aux_size = config->aux_size;
 	a->out_mode = m->ident.mode;
 	a->out_uid = from_kuid_munged(ns, m->ident.uid);
 	a->out_gid = from_kgid_munged(ns, m->ident.gid);

@@ -137,18 +137,12 @@ static void fill_query(struct kvbm_manager_query *a, const struct kvbm_ns_manage
 {
 	const struct kvbm_store_config *config = kvbm_store_config(m->store);
 
+	kvbm_abi_query_config(a, config);
 	a->id = m->id;
 	a->registry = m->registry->id;
 	memcpy(a->name, m->attr.name, sizeof(a->name));
 	a->out_flags = m->attr.flags;
 	a->out_tier = m->attr.tier;
-	a->out_block_size = config->block_size;
-	a->out_block_count = config->block_count;
-	a->out_nr_reserved = config->nr_reserved;
-	a->out_duplication = config->duplication;
-	a->out_policy = config->policy;
-	memcpy(a->out_policy_args, config->policy_args, sizeof(a->out_policy_args));
-	a->out_aux_size = config->aux_size;
 	a->out_mode = m->attr.mode;
 	a->out_uid = m->attr.uid;
 	a->out_gid = m->attr.gid;
