@@ -72,26 +72,37 @@ static struct attribute *config_attrs[] = {
 	NULL
 };
 
-/* What happened in it: members of struct kvbm_counters. */
-
-struct counter_attribute {
+/**
+ * struct member_attribute - a file that shows one number of a structure
+ * @attr: the file
+ * @offset: of a u64 in that structure
+ */
+struct member_attribute {
 	struct device_attribute attr;
 	size_t offset;
 };
 
+static ssize_t emit_member(char *buf, const void *base, struct device_attribute *attr)
+{
+	size_t offset = container_of(attr, struct member_attribute, attr)->offset;
+
+	return sysfs_emit(buf, "%llu\n", *(const u64 *)(base + offset));
+}
+
+/* What happened in it: members of struct kvbm_counters. */
+
 static ssize_t counter_show(struct device *dev, struct device_attribute *attr,
 			    char *buf)
 {
-	size_t offset = container_of(attr, struct counter_attribute, attr)->offset;
 	struct kvbm_counters c;
 
 	kvbm_store_counters(to_manager(dev)->store, &c);
-	return sysfs_emit(buf, "%llu\n", *(const u64 *)((const char *)&c + offset));
+	return emit_member(buf, &c, attr);
 }
 
 /* Files may have one name in several directories. */
 #define COUNTER(id, file, member)					\
-static struct counter_attribute id##_attr = {				\
+static struct member_attribute id##_attr = {				\
 	.attr = __ATTR(file, 0444, counter_show, NULL),			\
 	.offset = offsetof(struct kvbm_counters, member),		\
 }
@@ -207,24 +218,18 @@ static struct attribute *reclaim_attrs[] = {
 
 /* The events of its registry; all managers of a registry have the same. */
 
-struct event_attribute {
-	struct device_attribute attr;
-	size_t offset;
-};
-
 static ssize_t event_show(struct device *dev, struct device_attribute *attr,
 			  char *buf)
 {
-	size_t offset = container_of(attr, struct event_attribute, attr)->offset;
 	struct kvbm_registry *registry = to_manager(dev)->registry->engine;
 	struct kvbm_event_stats stats;
 
 	kvbm_event_stats(kvbm_registry_events(registry), &stats);
-	return sysfs_emit(buf, "%llu\n", *(const u64 *)((const char *)&stats + offset));
+	return emit_member(buf, &stats, attr);
 }
 
 #define EVENT_ATTR(file)						\
-static struct event_attribute event_##file##_attr = {			\
+static struct member_attribute event_##file##_attr = {			\
 	.attr = __ATTR(file, 0444, event_show, NULL),			\
 	.offset = offsetof(struct kvbm_event_stats, file),		\
 }
