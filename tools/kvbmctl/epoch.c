@@ -38,10 +38,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case ARGP_KEY_END:
 		if (epoch->force && !epoch->raise)
 			argp_error(state, "--force goes with --raise");
-		return ctl_parse_target(key, arg, state);
+		break;
 	default:
-		return ctl_parse_target(key, arg, state);
+		break;
 	}
+	return ctl_parse_target(key, arg, state);
 }
 
 static const struct argp argp = {

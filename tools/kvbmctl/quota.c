@@ -104,10 +104,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case ARGP_KEY_END:
 		if (q->set && q->kind == NOBODY_YET)
 			argp_error(state, "whose limit? --session, --user or --cgroup");
-		return ctl_parse_target(key, arg, state);
+		break;
 	default:
-		return ctl_parse_target(key, arg, state);
+		break;
 	}
+	return ctl_parse_target(key, arg, state);
 }
 
 static const struct argp argp = {
@@ -117,6 +118,12 @@ static const struct argp argp = {
 	.doc = "Limit how many blocks each session, a user or a group may hold, or show what\n"
 	       "the limits are.",
 	.children = ctl_children,
+};
+
+static const char *const kinds[] = {
+	[KVBM_QUOTA_SESSION] = "session",
+	[KVBM_QUOTA_UID] = "user",
+	[KVBM_QUOTA_CGROUP] = "cgroup",
 };
 
 static bool is_for_all(uint32_t kind, uint64_t id)
@@ -134,8 +141,6 @@ static const char *who_word(uint32_t kind, uint64_t id)
 static void add_row(struct table *t, uint32_t kind, uint64_t id, uint64_t limit,
 		    uint64_t held)
 {
-	static const char *const kinds[] = { "session", "user", "cgroup" };
-
 	table_add(t, "%s", kinds[kind]);
 	table_add(t, "%s", who_word(kind, id));
 	if (limit == KVBM_QUOTA_NONE)
@@ -151,7 +156,6 @@ static void add_row(struct table *t, uint32_t kind, uint64_t id, uint64_t limit,
 static void add_object(json_t *list, uint32_t kind, uint64_t id, uint64_t limit,
 		       uint64_t held)
 {
-	static const char *const kinds[] = { "session", "user", "cgroup" };
 	json_t *json = json_object();
 
 	set_word(json, "kind", kinds[kind]);
