@@ -74,19 +74,18 @@ static inline u64 kvbm_plh_own_fragment(const struct kvbm_hash *h)
  */
 static inline u64 kvbm_plh_parent_key(const struct kvbm_hash *h)
 {
-	u64 fragment = (1ULL << kvbm_plh_fragment_bits(kvbm_plh_mode(h))) - 1;
+	u32 bits = kvbm_plh_fragment_bits(kvbm_plh_mode(h));
 
-	return (h->hi & ~fragment) | (h->lo & fragment);
+	return h->hi >> bits << bits | kvbm_plh_fragment(h);
 }
 
 static inline u64 kvbm_plh_own_key(const struct kvbm_hash *h)
 {
 	u32 position = kvbm_plh_position(h) + 1;
 	u64 mode = kvbm_plh_mode_of(position);
-	u32 bits = kvbm_plh_fragment_bits(mode);
 
-	return (mode << 62) + ((u64)position << bits) +
-	       (kvbm_plh_current(h) & ((1ULL << bits) - 1));
+	return (mode << 62) + ((u64)position << kvbm_plh_fragment_bits(mode)) +
+	       kvbm_plh_own_fragment(h);
 }
 
 /**
