@@ -41,12 +41,6 @@ void kvbm_regret_remember(struct kvbm_regret *regret, u32 key,
 void kvbm_regret_recall(struct kvbm_regret *regret, u32 key,
 			const struct kvbm_hash *hash, struct kvbm_counters *c);
 
-/* One in how many hashes is watched. */
-static inline u64 kvbm_regret_sample(const struct kvbm_regret *regret)
-{
-	return regret->sample;
-}
-
 /* The index of the store takes the low bits of @key; this, the high ones. */
 static inline bool kvbm_regret_watches(const struct kvbm_regret *regret, u32 key)
 {

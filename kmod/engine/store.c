@@ -404,7 +404,7 @@ int kvbm_store_alloc(struct kvbm_registry *registry,
 	err = kvbm_regret_init(&s->regret, config->block_count);
 	if (err)
 		goto err_free_aux;
-	s->counters.regret_sample = kvbm_regret_sample(&s->regret);
+	s->counters.regret_sample = s->regret.sample;
 	err = setup_evictor(s);
 	if (err)
 		goto err_free_regret;
