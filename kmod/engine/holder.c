@@ -213,24 +213,26 @@ static u32 holding_new(struct kvbm_holder *h, u32 *bucket, u32 id)
 	return i;
 }
 
-/* Return: the holding. */
-static inline u32 add(struct kvbm_holder *h, u32 id)
+/* The holding of a block; a new one, without guards, if it is not held. There is room. */
+static inline u32 holding_of(struct kvbm_holder *h, u32 id)
 {
 	u32 *bucket = bucket_of(h, id);
 	u32 i = find_in(h, bucket, id);
 
-	if (i == KVBM_NIL)
-		i = holding_new(h, bucket, id);
+	return i == KVBM_NIL ? holding_new(h, bucket, id) : i;
+}
+
+static inline void add_guard(struct kvbm_holder *h, u32 i)
+{
 	h->holdings[i].count++;
 	WRITE_ONCE(h->guards, h->guards + 1);
-	return i;
 }
 
 /* Account for one more guard; there is room. */
 void kvbm_holder_add(struct kvbm_holder *h, u32 id)
 {
 	lockdep_assert_held(&h->lock);
-	add(h, id);
+	add_guard(h, holding_of(h, id));
 }
 
 /* Whether the session holds a block. */
@@ -256,12 +258,14 @@ static inline void mark(struct kvbm_holder *h, u32 i)
  */
 bool kvbm_holder_scanned(struct kvbm_holder *h, u32 id)
 {
-	u32 i = find(h, id);
+	u32 i;
 
 	lockdep_assert_held(&h->lock);
-	if (i != KVBM_NIL && h->holdings[i].marked)
+	i = holding_of(h, id);
+	if (h->holdings[i].marked)
 		return false;
-	mark(h, add(h, id));
+	add_guard(h, i);
+	mark(h, i);
 	return true;
 }
 
@@ -462,7 +466,7 @@ void kvbm_holder_replace(struct kvbm_holder *h, u32 from, u32 to)
 	h->now = h->holdings[i].since;
 	holding_remove(h, i);
 	WRITE_ONCE(h->guards, h->guards - 1);
-	add(h, to);
+	add_guard(h, holding_of(h, to));
 	h->now = now;
 }
 
