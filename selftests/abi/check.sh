@@ -56,6 +56,30 @@ compiles() {
 	done
 }
 
+# The table of calls in the documentation: number, name, size.
+as_documented() {
+	cat >"$work/calls.c" <<-'EOT'
+	#include <stddef.h>
+	#include <stdio.h>
+	#include <linux/kvbm.h>
+	#include "abi_table.h"
+
+	#define CALL(nr, type, last, need, rules, checker) \
+		printf("0x%02x %s %zu\n", KVBM_CMD_##nr, #nr, sizeof(type));
+
+	int main(void)
+	{
+		KVBM_ABI_CALLS(CALL)
+		return 0;
+	}
+	EOT
+	gcc -I"$include" -I../../kmod -o "$work/calls" "$work/calls.c" || return 1
+	"$work/calls" | sort >"$work/built"
+	tr -d '`' <../../Documentation/abi.rst |
+		sed -n 's/^\(0x[0-9a-f]*\)  \([A-Z_]*\) *\([0-9]*\).*/\1 \2 \3/p' | sort |
+		diff -u --label abi.rst --label built - "$work/built"
+}
+
 same_in_32_bits() {
 	./dump.sh -m32 "$include" >"$work/dump32" || return 1
 	[ -s "$work/dump32" ] || return 1
@@ -66,10 +90,11 @@ same_in_32_bits() {
 ./dump.sh "$include" >"$work/dump" 2>"$work/dump.err"
 
 echo "TAP version 13"
-echo "1..7"
+echo "1..8"
 check "structures and constants are as kept" as_kept
 check "every structure is in the dump" none_left_out
 check "no holes, no padding" no_holes
+check "every call and its size are in abi.rst" as_documented
 check "headers in C90" compiles gcc c -std=c90
 check "headers in C11, pedantic" compiles gcc c -std=c11 -pedantic
 check "headers in C++17, pedantic" compiles g++ c++ -std=c++17 -pedantic

@@ -44,7 +44,7 @@
  * EDOM       block_size is not the manager's
  * EDQUOT     a limit of the module, or a quota on what one session, user or
  *            group may hold, is reached
- * EEXIST     the name is taken
+ * EEXIST     the name is taken; the manager has its backing already
  * EFAULT     a pointer is bad
  * EFBIG      the file is smaller than the blocks that are to live in it
  * EILSEQ     a hash is not valid under the schema of the registry
@@ -64,7 +64,7 @@
  * EOVERFLOW  a bounded count would overflow
  * EOWNERDEAD this session is over: the process that owned it is gone, or a
  *            successor has raised the epoch. Bind anew
- * EPERM      only the owner or CAP_SYS_ADMIN may
+ * EPERM      only the owner or CAP_SYS_ADMIN may; a memfd is not sealed
  * EPROTOTYPE attachments of this type have the other mode at that hash
  * ESHUTDOWN  the manager was destroyed
  * ESTALE     the token is of an earlier tenant of that slot
@@ -315,10 +315,10 @@ struct kvbm_list {
  * @id: what to destroy
  *
  * A registry can go when it has no manager. A manager can go when no guard on
- * its blocks is held and no pin is open; sessions that are bound to it get ESHUTDOWN from then
- * on. With KVBM_DESTROY_FORCE (managers only) held guards do not matter: the
- * name is free at once; the memory, and the room in the registry, with the last
- * session or pin.
+ * its blocks is held and no pin is open; sessions that are bound to it get
+ * ESHUTDOWN from then on. With KVBM_DESTROY_FORCE (managers only) held guards do
+ * not matter: the name is free at once; the memory, and the room in the registry,
+ * with the last session or pin.
  *
  * Rights: owner or CAP_SYS_ADMIN. Errors: EBUSY, ENOENT, EPERM, EINVAL.
  */
@@ -352,8 +352,7 @@ struct kvbm_destroy {
  * @uid: owner, as for registries
  * @gid: group, as for registries
  * @linger_ms: how long it outlives its last session or pin, or
- *	KVBM_LINGER_FOREVER;
- *	an anonymous manager: 0
+ *	KVBM_LINGER_FOREVER; an anonymous manager: 0
  * @numa_node: 0 for no preference, else 1 + node
  * @bind_flags: KVBM_BIND_*: bind the file to the new manager in the same call,
  *	as KVBM_BIND does; 0 does not. Needed for an anonymous manager and for
@@ -502,7 +501,7 @@ struct kvbm_manager_check {
  * is bound once. KVBM_BIND_WRITE, like all calls that create or destroy, takes
  * a file that was opened for writing.
  *
- * Rights: those asked for. Errors: EACCES, EISCONN, ENOENT, EINVAL.
+ * Rights: those asked for. Errors: EACCES, EISCONN, ENOENT, EINVAL, ENOMEM.
  */
 struct kvbm_bind {
 	__u32 size;
@@ -539,9 +538,10 @@ struct kvbm_bind {
  * The blocks are Mutable. Who waits is served first come first served; while
  * somebody waits, nobody else is served before.
  *
- * Rights: write. Errors: ENOSPC, EINTR (a signal while waiting; a fatal one
- * while another large allocation runs), EFAULT, ENOMEM, EOVERFLOW, ETIMEDOUT;
- * as of all calls of a session ENOTCONN, EOWNERDEAD, ESHUTDOWN.
+ * Rights: write. Errors: ENOSPC, EDQUOT (a quota), EINTR (a signal while waiting;
+ * a fatal one while another large allocation runs), EFAULT, EINVAL (aux that the
+ * manager does not have), ENOMEM, EOVERFLOW, ETIMEDOUT; as of all calls of a
+ * session ENOTCONN, EOWNERDEAD, ESHUTDOWN.
  *
  * An allocation of more than kvbm_info.out_chunk blocks that has begun, and from
  * which matches took blocks that it was promised, gives back what it had and is
@@ -585,7 +585,7 @@ struct kvbm_allocate {
  * touches nothing; beyond, matched blocks that were Inactive return to the
  * policy as just released.
  *
- * Rights: read and write. Errors: as KVBM_ALLOCATE, and EOVERFLOW.
+ * Rights: read and write. Errors: as KVBM_ALLOCATE.
  */
 struct kvbm_acquire {
 	__u32 size;
@@ -686,11 +686,11 @@ struct kvbm_register {
  * @ttl_ms: must be 0
  *
  * What an engine does when blocks are full: stage them, register them, and
- * have the next ones. Lack of blocks, or of quota, for the last part is no error of the
- * first two: look at @out_next.
+ * have the next ones. Lack of blocks, or of quota, for the last part is no error
+ * of the first two: look at @out_next.
  *
- * Rights: write. Errors: EBADFD, EBUSY, EDOM, EFAULT, EILSEQ, EINTR (killed), EINVAL,
- * ENOMEM, ENXIO, EOVERFLOW, ESTALE.
+ * Rights: write. Errors: EBADFD, EBUSY, EDOM, EFAULT, EILSEQ, EINTR (killed),
+ * EINVAL, ENOMEM, ENXIO, EOVERFLOW, ESTALE.
  */
 struct kvbm_stage_register {
 	__u32 size;
@@ -716,7 +716,8 @@ struct kvbm_stage_register {
 /**
  * struct kvbm_match - ioctl(KVBM_MATCH)
  * @size: sizeof(struct kvbm_match)
- * @flags: one of KVBM_MATCH_SCATTERED, SCAN and PROBE; 0 is a prefix match
+ * @flags: one of KVBM_MATCH_SCATTERED, SCAN and PROBE, and TOUCH with SCAN; 0 is a
+ *	prefix match
  * @count: hashes, 0 to KVBM_MAX_BATCH
  * @out_count: guards returned; for a probe, length of the prefix
  * @hashes: array of @count struct kvbm_hash
@@ -725,7 +726,7 @@ struct kvbm_stage_register {
  * A prefix match stops at the first hash that the manager does not have; a
  * hash given twice yields two guards.
  *
- * Rights: read. Errors: EFAULT, ENOMEM, EOVERFLOW.
+ * Rights: read. Errors: EDQUOT (a quota), EFAULT, ENOMEM, EOVERFLOW.
  */
 struct kvbm_match {
 	__u32 size;
@@ -764,7 +765,7 @@ struct kvbm_match {
  * Guards go back in the order given: release the tail of a prefix first, so
  * that it is evicted first.
  *
- * Rights: none beyond holding the guards. Errors: ENXIO, ESTALE.
+ * Rights: none beyond holding the guards. Errors: EFAULT, ENOMEM, ENXIO, ESTALE.
  */
 struct kvbm_release {
 	__u32 size;
@@ -787,10 +788,11 @@ struct kvbm_release {
  * UNSTAGE rolls Staged blocks back to Mutable, and forgets what SET_RESET said.
  * CLONE takes one more guard on each of some registered blocks. SET_RESET says
  * of Staged or registered blocks whether their last release resets them (the
- * flag is set) or caches them; the last word counts, it survives being Inactive, and the next
- * allocation of the slot forgets it. A Duplicate is always reset.
+ * flag is set) or caches them; the last word counts, it survives being Inactive,
+ * and the next allocation of the slot forgets it. A Duplicate is always reset.
  *
- * Rights: write; CLONE: read. Errors: EBADFD, ENXIO, ESTALE; CLONE: EOVERFLOW.
+ * Rights: write; CLONE: read. Errors: EBADFD, EFAULT, ENOMEM, ENXIO, ESTALE;
+ * CLONE: EOVERFLOW.
  */
 struct kvbm_tokens {
 	__u32 size;
@@ -817,7 +819,7 @@ struct kvbm_tokens {
  * on that same block if anybody still holds it; else on the block that has the
  * hash now, which may be another one.
  *
- * Rights: read. Errors: EFAULT, ENOMEM, EOVERFLOW.
+ * Rights: read. Errors: EDQUOT (a quota), EFAULT, ENOMEM, EOVERFLOW.
  */
 struct kvbm_upgrade {
 	__u32 size;
@@ -1175,8 +1177,9 @@ struct kvbm_events_dump {
  *
  * A pin is charged to the quotas of the session, one for each block.
  *
- * Rights: read; with KVBM_PIN_WRITE write. Errors: EACCES, EBADFD, EDQUOT,
- * EINVAL (a block given twice), EMFILE, ENFILE, ENOMEM, ENXIO, EOVERFLOW, ESTALE.
+ * Rights: read; with KVBM_PIN_WRITE write. Errors: EACCES, EBADFD, EDQUOT (a
+ * quota), EFAULT, EINVAL (a block given twice), EMFILE, ENFILE, ENOMEM, ENXIO,
+ * EOVERFLOW, ESTALE.
  */
 struct kvbm_pin_create {
 	__u32 size;
@@ -1231,8 +1234,8 @@ struct kvbm_pin_query {
  *	the group in cgroup v2 (the inode number of its directory); 0 for sessions;
  *	with KVBM_QUOTA_NEXT in and out
  * @blocks: with KVBM_QUOTA_SET the new limit, or KVBM_QUOTA_NONE; out: the limit
- * @out_held: blocks that are charged; 0 for KVBM_QUOTA_SESSION, for
- *	KVBM_QUOTA_EACH, and while the manager has no quota
+ * @out_held: blocks that are charged; 0 for KVBM_QUOTA_SESSION and for
+ *	KVBM_QUOTA_EACH. Until the manager has its first quota, those of pins only
  *
  * Most blocks that each session, a user, or a group with all groups below it, may
  * hold of a manager: one unit for each block of each session, however many guards
@@ -1284,10 +1287,10 @@ struct kvbm_quota {
  *
  * A session carries the epoch in which it was bound. When KVBM_EPOCH_RAISE
  * returns, no session of an earlier one changes anything any more: calls that
- * take write, and write pins, answer EOWNERDEAD, and those that wait for blocks
- * end with it. They can still look, match and release. The session that the call
- * is made on moves along; calls of other threads on it may answer EOWNERDEAD
- * while it lasts.
+ * take write, but for KVBM_SET_THRESHOLD, and write pins, answer EOWNERDEAD, and
+ * those that wait for blocks end with it. They can still look, match and release.
+ * The session that the call is made on moves along; calls of other threads on it
+ * may answer EOWNERDEAD while it lasts.
  *
  * With KVBM_EPOCH_FORCE the Mutable and Staged blocks of older sessions go to
  * nobody: they can be released by nobody, and become Reset when the files are
@@ -1393,8 +1396,8 @@ struct kvbm_backing_set {
  * With KVBM_BACKING_FDS there are new descriptors, close-on-exec: for a session
  * with write of the file as it was given, for one with read of the same file
  * opened anew, O_RDONLY. Of files that cannot be opened anew (dma-bufs, and
- * KVBM_BACKING_OPAQUE) only sessions with write get one; others get -1. A session of
- * an earlier epoch gets what one with read gets.
+ * KVBM_BACKING_OPAQUE) only sessions with write get one; others get -1. A session
+ * of an earlier epoch gets what one with read gets.
  *
  * Rights: read. Errors: EACCES (also: a security module), EFAULT, EMFILE, ENFILE,
  * ENOENT, ENOMEM, ENOTCONN, EOWNERDEAD, ESHUTDOWN, and those of open(2).
