@@ -25,8 +25,7 @@ static u64 bytes_used;	/* under charge_lock */
  * @gid: as in <linux/kvbm.h>
  *
  * Context: under kvbm_objects_lock.
- * Return: 0, -EINVAL (no such id in the
- * user namespace of the caller), -EPERM.
+ * Return: 0, -EINVAL (no such id in the user namespace of the caller), -EPERM.
  */
 int kvbm_ident_init(struct kvbm_ident *ident, const char *name, u32 mode,
 		    u32 uid, u32 gid)
@@ -66,14 +65,14 @@ bool kvbm_may(const struct kvbm_ident *ident, unsigned int mode)
 	return (granted & mode) == mode || capable(CAP_SYS_ADMIN);
 }
 
-/* Whether the caller may destroy an object. */
+/* Whether the caller may do what takes the owner: destroy, set limits, take over. */
 bool kvbm_is_owner(const struct kvbm_ident *ident)
 {
 	return uid_eq(ident->uid, current_fsuid()) || capable(CAP_SYS_ADMIN);
 }
 
 /**
- * kvbm_charge - account for memory of a registry or manager
+ * kvbm_charge - account for memory that users make the module take
  * @bytes: how much
  *
  * Context: any.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Who is charged for the blocks that a session or a pin holds: the session, the
- * user that bound it, and the cgroup that user was in, with all groups above it.
+ * user that bound it, and the cgroup of the process then, with all groups above it.
  *
  * A payer is an account of the engine with a name. It exists for as long as a
  * session or pin is charged to it, a payer below it exists, or it has a limit of

@@ -160,7 +160,7 @@ static int allocate_large(struct kvbm_store *s, struct kvbm_allocation *a,
  * @w: to wait with, if @a has a deadline
  *
  * Context: may sleep.
- * Return: 0, -ENOSPC, -EDQUOT, -ESHUTDOWN, -EAGAIN (@w is queued).
+ * Return: 0, -ENOSPC, -EDQUOT, -EOWNERDEAD, -ESHUTDOWN, -EAGAIN (@w is queued).
  */
 int kvbm_holder_allocate_locked(struct kvbm_holder *h, struct kvbm_allocation *a,
 				struct kvbm_waiter *w)

@@ -24,9 +24,8 @@
  * the mutex of those who listen to events, only the lock of the ring is taken.
  *
  * No path holds two of one kind, and nobody waits for blocks with a mutex held.
- * Nothing sleeps, allocates, touches user memory
- * or wakes anybody under a spinlock. At most KVBM_CHUNK blocks are handled
- * under one hold of store->lock.
+ * Nothing sleeps, allocates, touches user memory or wakes anybody under a
+ * spinlock. At most KVBM_CHUNK blocks are handled under one hold of store->lock.
  */
 #ifndef KVBM_ENGINE_ENGINE_H
 #define KVBM_ENGINE_ENGINE_H
@@ -154,6 +153,7 @@ u32 kvbm_store_dump(struct kvbm_store *store, u32 start, u32 count,
 void kvbm_store_announce(struct kvbm_store *store);
 u32 kvbm_store_content(struct kvbm_store *store, u32 *block, u32 count, char *buf,
 		       u32 size);
+
 /* quota.c */
 
 /**
@@ -218,7 +218,8 @@ struct kvbm_holding;
  * @marked: first of the holdings that the call at work has marked
  * @revived: Inactive blocks that the last match took
  * @given_back: blocks that became available by the last release
- * @epoch: of the store when the session began; single word, see epoch.c
+ * @epoch: of the store when the session began, or raised it; single word, see
+ *	epoch.c
  * @accounts: where it is charged; immutable once others know of the holder
  * @charged: blocks that it is charged for; between calls @used, if there are
  *	quotas

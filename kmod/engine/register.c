@@ -247,12 +247,12 @@ unlock:
  * @count: how many
  * @block_size: tokens in each
  * @next: blocks to allocate afterwards
- * @allocated: out, blocks allocated: @next->count, or 0 for lack of blocks
+ * @allocated: out, blocks allocated: @next->count, or 0 for lack of blocks or of
+ *	quota
  * @failed: out, on an error about one entry: its index
  *
  * Context: may sleep.
- * Return: as kvbm_holder_stage() and
- * kvbm_holder_register(), and -EINTR (killed).
+ * Return: as kvbm_holder_stage() and kvbm_holder_register(), and -EINTR (killed).
  */
 int kvbm_holder_stage_register(struct kvbm_holder *holder,
 			       struct kvbm_token *tokens,

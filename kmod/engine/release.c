@@ -61,8 +61,7 @@ int kvbm_holder_release_locked(struct kvbm_holder *h,
  * Works on a manager that was shut down, too.
  *
  * Context: may sleep.
- * Return: 0; or, with nothing changed, -ENXIO, -ESTALE,
- * -EOWNERDEAD.
+ * Return: 0; or, with nothing changed, -ENXIO, -ESTALE, -EOWNERDEAD.
  */
 int kvbm_holder_release(struct kvbm_holder *holder,
 			const struct kvbm_token *tokens, u32 count,
@@ -133,8 +132,7 @@ static u32 count_held(const struct kvbm_store *s)
  * Blocks that become Inactive while it runs may stay: there is an end to it.
  *
  * Context: may sleep.
- * Return: 0, -ESHUTDOWN, -EOWNERDEAD, -EINTR (killed; some
- * are drained).
+ * Return: 0; -ESHUTDOWN, -EOWNERDEAD, -EINTR (killed), and then some may be drained.
  */
 int kvbm_holder_drain(struct kvbm_holder *holder, u32 *drained, u32 *in_use)
 {

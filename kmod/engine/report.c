@@ -100,8 +100,8 @@ static u32 put_content(const struct kvbm_store *s, u32 id, char *to)
  * @buf: out: a KVBM_EVENT_STORED with KVBM_EVENT_SNAPSHOT for each hash
  * @size: bytes of @buf
  *
- * A store that does not report has nothing to tell. Slots by slots under the same
- * lock as what changes presence: with the events since, it is exact.
+ * A store that does not report has nothing to tell. Slots are read under the same
+ * lock under which presence changes: with the events since, it is exact.
  *
  * Context: may sleep; up to KVBM_CHUNK slots, and KVBM_EVENT_HOLD bytes, under each
  * hold of the lock.

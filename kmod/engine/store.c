@@ -538,8 +538,7 @@ bool kvbm_store_poll(struct kvbm_store *store, u32 *available)
  * that wait for blocks too.
  *
  * Context: not under a spinlock.
- * Return: 0, or -EBUSY: something is held, and
- * nothing changed.
+ * Return: 0, or -EBUSY: something is held, and nothing changed.
  */
 int kvbm_store_shutdown(struct kvbm_store *store, bool force)
 {

@@ -180,7 +180,8 @@ void kvbm_store_report_block(const struct kvbm_store *s, u32 id,
 			     struct kvbm_report *report);
 void kvbm_store_drained(struct kvbm_store *s);
 void kvbm_store_end_reports(struct kvbm_store *s);
-/* epoch.c, wait.c */
+
+/* wait.c, for epoch.c */
 void kvbm_store_cancel_fenced(struct kvbm_store *s);
 
 /* quota.c */

@@ -177,7 +177,7 @@ int kvbm_store_claim(struct kvbm_store *s, u32 need, struct kvbm_allocation *a,
  * @w: its waiter
  *
  * Context: not under a spinlock.
- * Return: -ENOSPC or -EAGAIN, as kvbm_store_claim(); -ESHUTDOWN.
+ * Return: -ENOSPC, -EAGAIN or -EOWNERDEAD, as kvbm_store_claim(); -ESHUTDOWN.
  */
 int kvbm_store_refuse(struct kvbm_store *s, struct kvbm_allocation *a,
 		      struct kvbm_waiter *w)
@@ -198,8 +198,8 @@ int kvbm_store_refuse(struct kvbm_store *s, struct kvbm_allocation *a,
  * @a: the allocation
  *
  * Context: may sleep, and holds nothing.
- * Return: 0; or, with nothing promised,
- * -ETIMEDOUT, -EINTR, -ESHUTDOWN, -EOWNERDEAD.
+ * Return: 0; or, with nothing promised, -ETIMEDOUT, -EINTR, -ESHUTDOWN,
+ * -EOWNERDEAD.
  */
 int kvbm_store_wait(struct kvbm_store *s, struct kvbm_waiter *w,
 		    struct kvbm_allocation *a)

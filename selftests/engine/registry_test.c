@@ -4,7 +4,7 @@
  */
 #include "fixture.h"
 
-/* Entries come in chunks of this many (registry.c). */
+/* Entries come in chunks of this many (entry.h). */
 #define ENTRY_CHUNK	4096
 
 static struct kvbm_registry *registry_of(u64 capacity)
