@@ -11,11 +11,11 @@
 #include "registry.h"
 
 /* Entries are found through a directory of chunks, so that shares can go. */
-#define KVBM_CHUNK_SHIFT	12
-#define KVBM_CHUNK_SIZE	((u32)BIT(KVBM_CHUNK_SHIFT))
-#define KVBM_CHUNK_MASK	(KVBM_CHUNK_SIZE - 1)
+#define KVBM_DIR_CHUNK_SHIFT	12
+#define KVBM_DIR_CHUNK_SIZE	((u32)BIT(KVBM_DIR_CHUNK_SHIFT))
+#define KVBM_DIR_CHUNK_MASK	(KVBM_DIR_CHUNK_SIZE - 1)
 
-static_assert(KVBM_ASIDE_ENTRIES == KVBM_CHUNK_SIZE);
+static_assert(KVBM_ASIDE_ENTRIES == KVBM_DIR_CHUNK_SIZE);
 
 /* entry->prev of one that is not in the pool, with attachments and without. */
 #define KVBM_ENTRY_ATTACHED	(U32_MAX - 2)
@@ -100,7 +100,7 @@ struct kvbm_registry {
 static inline struct kvbm_entry *kvbm_entry_at(const struct kvbm_registry *r,
 					       u32 index)
 {
-	return &READ_ONCE(r->dir[index >> KVBM_CHUNK_SHIFT])[index & KVBM_CHUNK_MASK];
+	return &READ_ONCE(r->dir[index >> KVBM_DIR_CHUNK_SHIFT])[index & KVBM_DIR_CHUNK_MASK];
 }
 
 static inline u32 kvbm_bucket_of(const struct kvbm_registry *r,

@@ -12,7 +12,7 @@
 /* Chunks of the directory; every store rounds up to whole chunks. */
 u32 kvbm_registry_dir_size(u64 capacity)
 {
-	return (capacity >> KVBM_CHUNK_SHIFT) + KVBM_MAX_REGISTRY_MANAGERS;
+	return (capacity >> KVBM_DIR_CHUNK_SHIFT) + KVBM_MAX_REGISTRY_MANAGERS;
 }
 
 static void pool_put(struct kvbm_registry *r, u32 index)
@@ -79,7 +79,7 @@ void kvbm_entry_put(struct kvbm_registry *r, u32 index)
 {
 	spin_lock(&r->pool_lock);
 	r->nr_used--;
-	if (!r->shares[index >> KVBM_CHUNK_SHIFT]->leaving)
+	if (!r->shares[index >> KVBM_DIR_CHUNK_SHIFT]->leaving)
 		pool_put(r, index);
 	spin_unlock(&r->pool_lock);
 }
@@ -88,7 +88,7 @@ void kvbm_entry_put(struct kvbm_registry *r, u32 index)
 u64 kvbm_share_bytes(u32 count)
 {
 	return (u64)count * sizeof(struct kvbm_entry) +
-	       DIV_ROUND_UP(count, KVBM_CHUNK_SIZE) * sizeof(u32);
+	       DIV_ROUND_UP(count, KVBM_DIR_CHUNK_SIZE) * sizeof(u32);
 }
 
 /* Take a bit and account for the blocks. */
@@ -115,8 +115,8 @@ static int join_member(struct kvbm_registry *r, struct kvbm_share *share)
 /* Index of entry @i of a share. */
 static u32 share_index(const struct kvbm_share *share, u32 i)
 {
-	return share->chunks[i >> KVBM_CHUNK_SHIFT] << KVBM_CHUNK_SHIFT |
-	       (i & KVBM_CHUNK_MASK);
+	return share->chunks[i >> KVBM_DIR_CHUNK_SHIFT] << KVBM_DIR_CHUNK_SHIFT |
+	       (i & KVBM_DIR_CHUNK_MASK);
 }
 
 /* Last one first: the pool is a stack, and hands them out in order. */
@@ -166,7 +166,7 @@ static void enter_chunks(struct kvbm_registry *r, struct kvbm_share *share)
 			chunk++;
 		share->chunks[i] = chunk;
 		r->shares[chunk] = share;
-		WRITE_ONCE(r->dir[chunk], share->entries + (size_t)i * KVBM_CHUNK_SIZE);
+		WRITE_ONCE(r->dir[chunk], share->entries + (size_t)i * KVBM_DIR_CHUNK_SIZE);
 		if (i % BATCH == 0)
 			kvbm_relax();
 	}
@@ -193,7 +193,7 @@ static int join(struct kvbm_registry *registry, u32 count, u32 blocks,
 	share->count = count;
 	share->blocks = blocks;
 	share->leaving = false;
-	share->nr_chunks = DIV_ROUND_UP(count, KVBM_CHUNK_SIZE);
+	share->nr_chunks = DIV_ROUND_UP(count, KVBM_DIR_CHUNK_SIZE);
 	/* First, for it is cheap: whether there is room at all. */
 	err = join_member(registry, share);
 	if (err)
