@@ -80,7 +80,7 @@ struct kvbm_ident {
 /**
  * struct kvbm_registry_object - a registry, as users know it
  * @ident: name and rights
- * @ref: the table's, and one per manager
+ * @ref: the table's, one per manager, event file and feed, and those of calls
  * @engine: immutable
  * @capacity: immutable
  * @schema: immutable
@@ -138,7 +138,7 @@ struct kvbm_backing;
 /**
  * struct kvbm_manager - a manager, as users know it
  * @ident: name and rights
- * @ref: the table's, and one per session and pin
+ * @ref: the table's, one per session and pin, that of @linger, and those of calls
  * @registry: referenced; immutable
  * @store: of the engine; immutable once published
  * @tier: immutable

@@ -216,7 +216,7 @@ TEST_F(wait, acquire_waits_too)
 	EXPECT_EQ(0, small.err);
 	EXPECT_EQ(8, small.matched);
 	close(small.fd);
-	/* 8 + 4 are available again; 200 more than a chunk are wanted. */
+	/* 8 + 4 are available again; 200 are wanted, many chunks of them. */
 	large.nr_hashes = 8;
 	start(&self->w, &large, 200);
 	usleep(20000);
