@@ -36,8 +36,11 @@ static void finish(struct kvbm_holder *h, struct kvbm_allocation *a)
 	u32 i;
 
 	put_in_order(a);
-	for (i = 0; i < a->count; i++)
+	for (i = 0; i < a->count; i++) {
 		kvbm_holder_add(h, a->tokens[i].id);
+		if ((i + 1) % KVBM_CHUNK == 0)
+			kvbm_relax();
+	}
 	if (!aux)
 		return;
 	for (i = 0; i < a->nr_evicted; i++) {

@@ -284,9 +284,14 @@ bool kvbm_holder_mark(struct kvbm_holder *h, u32 id)
 /* No marks any more. */
 void kvbm_holder_unmark(struct kvbm_holder *h)
 {
+	u32 n = 0;
+
 	lockdep_assert_held(&h->lock);
-	for (; h->marked != KVBM_NIL; h->marked = h->holdings[h->marked].also)
+	for (; h->marked != KVBM_NIL; h->marked = h->holdings[h->marked].also) {
 		h->holdings[h->marked].marked = 0;
+		if (++n % KVBM_CHUNK == 0)
+			kvbm_relax();
+	}
 }
 
 static void holding_remove(struct kvbm_holder *h, u32 i)
