@@ -2,6 +2,9 @@
 /*
  * How long managers live, and who can reach them.
  */
+#include <dirent.h>
+#include <grp.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -99,6 +102,190 @@ TEST_F(manager, anonymous)
 	EXPECT_EQ(4, n);
 	close(again);
 	EXPECT_EQ(1, nr_managers(&self->w));
+}
+
+/* By its id through every door that takes one: 0, or the number of the one that opens. */
+static int not_there(int fd, uint64_t id, bool bound)
+{
+	struct kvbm_segment segment = kv_segment(fd, KVBM_BACKING_FILE, 0, 1, 1);
+	struct kvbm_session_info session;
+	struct kvbm_slot_info slot;
+	struct kvbm_manager_query query = { .size = sizeof(query), .id = id };
+	struct kvbm_manager_stats stats = { .size = sizeof(stats), .id = id };
+	struct kvbm_manager_check check = { .size = sizeof(check), .id = id };
+	struct kvbm_manager_dump dump = { .size = sizeof(dump), .id = id,
+		.slots = ptr(&slot), .count = 1 };
+	struct kvbm_manager_sessions sessions = { .size = sizeof(sessions), .id = id,
+		.sessions = ptr(&session), .count = 1 };
+	struct kvbm_destroy destroy = { .size = sizeof(destroy), .id = id,
+		.flags = KVBM_DESTROY_FORCE };
+	struct kvbm_quota quota = { .size = sizeof(quota), .manager = id,
+		.kind = KVBM_QUOTA_UID, .id = KVBM_QUOTA_EACH };
+	struct kvbm_quota limit = { .size = sizeof(limit), .manager = id,
+		.kind = KVBM_QUOTA_UID, .id = KVBM_QUOTA_EACH,
+		.flags = KVBM_QUOTA_SET };
+	struct kvbm_epoch epoch = { .size = sizeof(epoch), .manager = id };
+	struct kvbm_epoch raise = { .size = sizeof(raise), .manager = id,
+		.flags = KVBM_EPOCH_RAISE };
+	struct kvbm_backing_set set = { .size = sizeof(set), .manager = id,
+		.segments = ptr(&segment), .count = 1 };
+	struct kvbm_backing_get get = { .size = sizeof(get), .manager = id };
+	struct kvbm_bind bind = { .size = sizeof(bind), .id = id, .flags = KVBM_BIND_READ };
+	const struct {
+		unsigned long cmd;
+		void *arg;
+	} doors[] = {
+		{ KVBM_MANAGER_QUERY, &query },
+		{ KVBM_MANAGER_STATS, &stats },
+		{ KVBM_MANAGER_CHECK, &check },
+		{ KVBM_MANAGER_DUMP, &dump },
+		{ KVBM_MANAGER_SESSIONS, &sessions },
+		{ KVBM_MANAGER_DESTROY, &destroy },
+		{ KVBM_QUOTA, &quota },
+		{ KVBM_QUOTA, &limit },
+		{ KVBM_EPOCH, &epoch },
+		{ KVBM_EPOCH, &raise },
+		{ KVBM_BACKING_SET, &set },
+		{ KVBM_BACKING_GET, &get },
+		{ KVBM_BIND, &bind },
+	};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(doors) - bound; i++)
+		if (kv(fd, doors[i].cmd, doors[i].arg) != -ENOENT)
+			return i + 1;
+	return 0;
+}
+
+/* How often @id is in the lists: of all, and of the registry. */
+static int times_listed(int fd, uint64_t registry, uint64_t id)
+{
+	uint64_t ids[1024], of[] = { 0, registry };
+	unsigned int i, j, n = 0;
+
+	for (i = 0; i < ARRAY_SIZE(of); i++) {
+		struct kvbm_list a = {
+			.size = sizeof(a), .registry = of[i], .ids = ptr(ids),
+			.count = ARRAY_SIZE(ids),
+		};
+
+		if (kv(fd, KVBM_MANAGER_LIST, &a))
+			return -1;
+		for (j = 0; j < a.out_count; j++)
+			n += ids[j] == id;
+	}
+	return n;
+}
+
+/* Presence in the managers of @ids, or in all of the registry; or -errno. */
+static int64_t presence(int fd, uint64_t registry, const uint64_t *ids, uint32_t n,
+			const struct kvbm_hash *h)
+{
+	uint64_t mask = 0;
+	struct kvbm_presence a = {
+		.size = sizeof(a), .registry = registry, .hashes = ptr(h), .count = 1,
+		.managers = ptr(ids), .nr_managers = n, .out_masks = ptr(&mask),
+	};
+	int err = kv(fd, KVBM_PRESENCE, &a);
+
+	return err ?: (int64_t)mask;
+}
+
+static unsigned int devices_of(const char *registry)
+{
+	DIR *dir = opendir("/sys/class/kvbm");
+	size_t len = strlen(registry);
+	unsigned int n = 0;
+	struct dirent *e;
+
+	while (dir && (e = readdir(dir)))
+		n += !strncmp(e->d_name, registry, len) && e->d_name[len] == ':';
+	if (dir)
+		closedir(dir);
+	return n;
+}
+
+/* As a user who may do everything with it, were it not anonymous. */
+static int look_for(struct kv_world *w, uint64_t id)
+{
+	struct kvbm_manager_query q = { .size = sizeof(q), .registry = w->registry };
+	struct kvbm_hash h = kv_hash(1, 0);
+	uint64_t ids[] = { w->manager, id };
+	int ret;
+
+	if (setgroups(0, NULL) || setresgid(2002, 2002, 2002) ||
+	    setresuid(2002, 2002, 2002))
+		return 101;
+	/* What one is in a namespace of one's own does not count. */
+	unshare(CLONE_NEWUSER);
+	ret = not_there(w->fd, id, false);
+	if (ret)
+		return ret;
+	if (times_listed(w->fd, w->registry, id) ||
+	    times_listed(w->fd, w->registry, w->manager) != 2)
+		return 102;
+	/* By its name, which is none. */
+	if (kv(w->fd, KVBM_MANAGER_QUERY, &q) != -EINVAL)
+		return 103;
+	if (presence(w->fd, w->registry, ids, 2, &h) != -ENOENT)
+		return 104;
+	/* That the registry knows a hash is no secret; it is not said who has it. */
+	if (presence(w->fd, w->registry, NULL, 0, &h) != 1 ||
+	    presence(w->fd, w->registry, ids, 1, &h))
+		return 105;
+	if (devices_of("hides") != 1)
+		return 106;
+	/* A session of it may look at it, but not by its number. */
+	q.registry = 0;
+	if (kv(w->session, KVBM_MANAGER_QUERY, &q) || q.id != id)
+		return 107;
+	return not_there(w->session, id, true);
+}
+
+/* By no door. That of netlink is shut to all who are no administrators: kvbm_genl. */
+TEST_F(manager, anonymous_is_hidden)
+{
+	struct kvbm_manager_query q = { .size = sizeof(q) };
+	struct kv_world w = { .fd = self->w.fd, .session = kv_open() };
+	struct kvbm_registry_create r;
+	uint64_t hidden;
+	int status;
+	pid_t child;
+
+	if (getuid())
+		SKIP(return, "needs root, to become somebody else");
+	registry_init(&r, "hides");
+	r.mode = 0666;
+	ASSERT_EQ(0, kv(w.fd, KVBM_REGISTRY_CREATE, &r));
+	w.registry = r.out_id;
+	self->m.registry = r.out_id;
+	self->m.mode = 0666;
+	self->m.uid = 2002;
+	ASSERT_EQ(0, kv(w.fd, KVBM_MANAGER_CREATE, &self->m));
+	w.manager = self->m.out_id;
+	self->m.flags = KVBM_MANAGER_ANONYMOUS;
+	self->m.linger_ms = 0;
+	self->m.bind_flags = ALL_RIGHTS;
+	memset(self->m.name, 0, sizeof(self->m.name));
+	ASSERT_EQ(0, kv(w.session, KVBM_MANAGER_CREATE, &self->m));
+	hidden = self->m.out_id;
+	ASSERT_EQ(0, kv_fill(w.session, 1, 1, self->t));
+
+	child = fork();
+	if (!child)
+		_exit(look_for(&w, hidden));
+	waitpid(child, &status, 0);
+	EXPECT_TRUE(WIFEXITED(status));
+	EXPECT_EQ(0, WEXITSTATUS(status));
+	/* The administrator sees it, but for sysfs. */
+	EXPECT_EQ(2, times_listed(w.fd, w.registry, hidden));
+	q.id = hidden;
+	EXPECT_EQ(0, kv(w.fd, KVBM_MANAGER_QUERY, &q));
+	EXPECT_EQ(1, (int)devices_of("hides"));
+	close(w.session);
+	EXPECT_EQ(-ENOENT, kv(w.fd, KVBM_MANAGER_QUERY, &q));
+	EXPECT_EQ(0, kv_destroy(w.fd, KVBM_MANAGER_DESTROY, w.manager, 0));
+	EXPECT_EQ(0, kv_destroy(w.fd, KVBM_REGISTRY_DESTROY, w.registry, 0));
 }
 
 TEST_F(manager, second_session_has_no_more_rights)
