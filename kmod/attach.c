@@ -67,7 +67,7 @@ int kvbm_get_attachments(struct kvbm_file *file, struct kvbm_call *call)
 	/* A bad pointer is one even if there is nothing to write. */
 	err = kvbm_array_probe(a->buf, a->buf_size, 1);
 	if (!err && out.size) {
-		out.buf = kvzalloc(out.size, GFP_KERNEL_ACCOUNT);
+		out.buf = kvzalloc(out.size, GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 		err = out.buf ? 0 : -ENOMEM;
 	}
 	if (!err)

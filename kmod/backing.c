@@ -243,12 +243,13 @@ static int add_segment(struct kvbm_backing *b, struct kvbm_segment *s, u32 block
 
 static struct kvbm_backing *backing_alloc(u32 count)
 {
+	const gfp_t gfp = GFP_KERNEL_ACCOUNT | __GFP_NOWARN;
 	struct kvbm_backing *b;
 
-	b = kvzalloc(struct_size(b, segments, count), GFP_KERNEL_ACCOUNT);
+	b = kvzalloc(struct_size(b, segments, count), gfp);
 	if (!b)
 		return NULL;
-	b->files = kvcalloc(count, sizeof(*b->files), GFP_KERNEL_ACCOUNT);
+	b->files = kvcalloc(count, sizeof(*b->files), gfp);
 	if (!b->files) {
 		kvfree(b);
 		return NULL;

@@ -228,7 +228,7 @@ static struct kvbm_event_file *event_file_alloc(void)
 
 	if (!f)
 		return NULL;
-	f->buf = kvmalloc(KVBM_EVENT_HOLD, GFP_KERNEL_ACCOUNT);
+	f->buf = kvmalloc(KVBM_EVENT_HOLD, GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 	if (!f->buf) {
 		kfree(f);
 		return NULL;
