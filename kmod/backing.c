@@ -360,6 +360,12 @@ static int give_one(const struct kvbm_file *session, struct file *file, u32 kind
 	return *fd < 0 ? *fd : 0;
 }
 
+/*
+ * Better were to install them when nothing can fail any more. But security modules
+ * shall be asked, receive_fd() is all that is exported of that, and it installs. So
+ * whoever in the same process closes, or replaces, numbers that it was never told of
+ * may lose another file here: its own.
+ */
 static void take_back(const int *fds, u32 count)
 {
 	u32 i;
