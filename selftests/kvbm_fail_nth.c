@@ -2,7 +2,8 @@
 /*
  * Every allocation, and every copy from or to user memory, of every ioctl is
  * made to fail, one at a time: /proc/self/fail-nth, of kernels with fault
- * injection. A call that says that it failed has changed nothing. But for this:
+ * injection. Once more nothing can be had of kvmalloc(), which one fault would send
+ * another way. A call that says that it failed has changed nothing. But for this:
  * where the results could not be copied out, the guards it would have returned
  * are back, and evictions stand.
  *
@@ -14,10 +15,9 @@
 #include "kselftest_harness.h"
 
 #include "kvbm_abi_list.h"
+#include "kvbm_faults.h"
 #include "kvbm_world.h"
 
-#define FAIL_NTH	"/proc/self/fail-nth"
-#define DEBUGFS		"/sys/kernel/debug/"
 #define MAX_BYTES	"/sys/module/kvbm/parameters/max_bytes"
 
 /* What stands when the results could not be copied out. */
@@ -40,18 +40,10 @@ struct op {
 };
 
 static struct dump before, after, done, undone;
+/* What has a second way to memory, after one fault. */
+static struct span kvmalloc;
 /* Least max_bytes with which a registry can be made when there is nothing else. */
 static uint64_t least_bytes;
-
-static bool write_file(const char *name, const char *text)
-{
-	int fd = open(name, O_WRONLY);
-	bool ok = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
-
-	if (fd >= 0)
-		close(fd);
-	return ok;
-}
 
 /* Whether a registry can be made with so many bytes for all. */
 static bool suffices(uint64_t bytes)
@@ -107,55 +99,16 @@ static bool nothing_charged(void)
 /* Before the harness: the whole program is skipped, or all its tests know. */
 static void __attribute__((constructor)) prepare_injection(void)
 {
-	static const char *const settings[][2] = {
-		{ "failslab/ignore-gfp-wait", "0" },
-		{ "fail_page_alloc/ignore-gfp-wait", "0" },
-		{ "fail_page_alloc/ignore-gfp-highmem", "0" },
-		{ "fail_page_alloc/min-order", "0" },
-		{ "failslab/verbose", "0" },
-		{ "fail_page_alloc/verbose", "0" },
-		{ "fail_usercopy/verbose", "0" },
-	};
-	char name[64];
-	size_t i;
-
-	if (access(FAIL_NTH, W_OK)) {
-		printf("1..0 # SKIP no " FAIL_NTH " in this kernel\n");
-		exit(4);
-	}
-	for (i = 0; i < sizeof(settings) / sizeof(*settings); i++) {
-		snprintf(name, sizeof(name), DEBUGFS "%s", settings[i][0]);
-		if (!write_file(name, settings[i][1])) {
-			printf("1..0 # SKIP cannot write %s: root, debugfs?\n", name);
-			exit(4);
-		}
+	prepare_faults();
+	if (!find_function("__kvmalloc_node_noprof", "", &kvmalloc) &&
+	    !find_function("kvmalloc_node", "", &kvmalloc)) {
+		printf("Bail out! no kvmalloc() in /proc/kallsyms\n");
+		exit(1);
 	}
 	if (!with_limit(find_least)) {
 		printf("Bail out! no registry can be made, or " MAX_BYTES "\n");
 		exit(1);
 	}
-}
-
-/* The nth fault from now on, in this thread. */
-static int injector = -1;
-
-static void arm(unsigned int n)
-{
-	char text[16];
-
-	snprintf(text, sizeof(text), "%u", n);
-	while (pwrite(injector, text, strlen(text), 0) < 0)
-		;
-}
-
-/* Whether it has happened. Reading and writing the file can fail by it, too. */
-static bool disarm(void)
-{
-	char text[16] = "";
-	bool happened = pread(injector, text, sizeof(text) - 1, 0) > 0 && !atoi(text);
-
-	arm(0);
-	return happened;
 }
 
 /* A call that succeeds, and does something. */
@@ -481,54 +434,74 @@ static void twins(struct __test_metadata *_metadata, const struct op *op, unsign
 	end_world(_metadata);
 }
 
+/* The call in a world of its own, with the @nth fault, or with no kvmalloc() for 0. */
+static int run_with(struct __test_metadata *_metadata, const struct op *op, unsigned int n,
+		    unsigned int nth, bool *happened)
+{
+	enum stands stands;
+	union arg arg;
+	int err;
+
+	if (make_world(n, op->call ? op->call->cmd : 0)) {
+		EXPECT_TRUE(false);
+		return 0;
+	}
+	valid(op, &arg, &stands);
+	if (nth)
+		arm(nth);
+	else
+		EXPECT_TRUE(confine_faults(&kvmalloc) && fail_all(true));
+	err = run(op, &arg);
+	if (nth)
+		*happened = disarm();
+	else
+		EXPECT_TRUE(reset_faults());
+	take_dump(&after);
+	if (!err) {
+		EXPECT_TRUE(same(&after, &done))
+			tell("after it", &after, &done);
+		clean_up(op, &arg);
+	} else if (err != -EFAULT || !same(&after, &undone)) {
+		EXPECT_TRUE(err == -ENOMEM || (nth && err == -EFAULT));
+		EXPECT_TRUE(same(&after, &before))
+			tell("before", &after, &before);
+	}
+	if (_metadata->exit_code != KSFT_PASS)
+		TH_LOG("%s (%u): fault %u, answer %d", op->name, n, nth, err);
+	end_world(_metadata);
+	return err;
+}
+
 /* Fails fault after fault, until there are no more. */
 static void sweep(struct __test_metadata *_metadata, const struct op *op, unsigned int n)
 {
 	uint64_t end = now_ns() + kvbm_long() * 1000000000ull;
 	unsigned int nth = 1, step = 1, points = 0, refused = 0, stood = 0;
-	enum stands stands;
 	bool happened = true;
-	union arg arg;
 	int err;
 
 	injector = open(FAIL_NTH, O_RDWR | O_CLOEXEC);
 	ASSERT_LE(0, injector);
 	twins(_metadata, op, n);
 	for (; happened; nth += step) {
-		ASSERT_EQ(0, make_world(n, op->call ? op->call->cmd : 0));
-		valid(op, &arg, &stands);
-		arm(nth);
-		err = run(op, &arg);
-		happened = disarm();
-		take_dump(&after);
+		err = run_with(_metadata, op, n, nth, &happened);
 		points += happened;
 		refused += !!err;
-		if (!err) {
-			EXPECT_TRUE(same(&after, &done))
-				tell("after it", &after, &done);
-			clean_up(op, &arg);
-		} else if (err == -EFAULT && same(&after, &undone)) {
-			stood++;
-		} else {
-			EXPECT_TRUE(err == -ENOMEM || err == -EFAULT);
-			EXPECT_TRUE(same(&after, &before))
-				tell("before", &after, &before);
-		}
+		stood += err == -EFAULT && same(&after, &undone);
 		EXPECT_TRUE(happened || !err);
-		if (_metadata->exit_code != KSFT_PASS)
-			TH_LOG("%s (%u): fault %u, answer %d", op->name, n, nth, err);
-		end_world(_metadata);
 		ASSERT_EQ(KSFT_PASS, _metadata->exit_code);
 		/* Bounded by time: from here on with gaps. */
 		if (now_ns() > end)
 			step = 1 + nth / 8;
 	}
+	err = run_with(_metadata, op, n, 0, &happened);
 	EXPECT_TRUE(with_limit(nothing_charged))
 		TH_LOG("%s: bytes are charged, and nothing is there", op->name);
 	close(injector);
-	printf("# %s, %u blocks: %u faults%s, %u refusals, %u of them after a copy-out failed\n",
+	printf("# %s, %u blocks: %u faults%s, %u refusals, %u of them after a copy-out failed%s\n",
 	       op->name, n, points, step > 1 ? " (out of time: not each)" : "", refused,
-	       memcmp(&undone, &before, sizeof(before)) ? stood : 0);
+	       memcmp(&undone, &before, sizeof(before)) ? stood : 0,
+	       err ? "; refused without kvmalloc()" : "");
 }
 
 FIXTURE(nth)
