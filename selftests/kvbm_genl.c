@@ -8,10 +8,12 @@
 #include <sys/wait.h>
 
 #include "kvbm_util.h"
+#include "kvbm_module.h"
 #include "kvbm_nl.h"
 #include "kselftest_harness.h"
 
 #define BLOCKS		64
+#define OTHERS		40
 #define RECORD		sizeof(struct kvbm_event_record)
 
 FIXTURE(genl)
@@ -80,7 +82,8 @@ static int request(int fd, int family, int cmd, uint64_t registry)
 
 struct seen {
 	struct kv_world *w;
-	unsigned int messages, ours, records;
+	unsigned int messages, ours, records, datagrams;
+	const void *begin;
 	struct kvbm_counters counters;
 	struct kvbm_event_stats stats;
 	char name[KVBM_NAME_SIZE];
@@ -95,6 +98,10 @@ static void see(void *arg, const struct nlmsghdr *h)
 	int len;
 
 	s->messages++;
+	/* Each datagram begins at the same place. */
+	if (s->messages == 1)
+		s->begin = h;
+	s->datagrams += h == s->begin;
 	if (nl_u64(h, KVBM_NL_A_REGISTRY) != s->w->registry)
 		return;
 	s->ours++;
@@ -131,17 +138,30 @@ static int dump(int fd, int family, int cmd, struct kv_world *w, uint64_t regist
 	return nl_ask(fd, &m, see, s);
 }
 
-TEST_F(genl, dumps)
+/* By a socket that has asked nothing yet: the kernel begins with a small message. */
+static int first_dump(int family, int cmd, struct kv_world *w, uint64_t registry,
+		      struct seen *s)
+{
+	int fd = nl_open(0), err;
+
+	err = dump(fd, family, cmd, w, registry, s);
+	close(fd);
+	return err;
+}
+
+TEST_F_TIMEOUT(genl, dumps, 300)
 {
 	int family = self->family.id, i;
 	struct kvbm_registry_create r;
+	struct kvbm_manager_create m;
 	struct kvbm_registry_query q;
 	struct kvbm_counters c;
-	uint64_t others[40];
+	uint64_t others[OTHERS];
+	int sessions[OTHERS];
 	struct seen s;
 
 	/* More than fit in one message. */
-	for (i = 0; i < 40; i++) {
+	for (i = 0; i < OTHERS; i++) {
 		char name[16];
 
 		snprintf(name, sizeof(name), "other-%d", i);
@@ -151,8 +171,9 @@ TEST_F(genl, dumps)
 		others[i] = r.out_id;
 	}
 	ASSERT_EQ(0, churn(self->w.session, 1, 0));
-	EXPECT_EQ(0, dump(self->nl, family, KVBM_NL_CMD_REGISTRY_GET, &self->w, 0, &s));
-	EXPECT_LE(41, s.messages);
+	EXPECT_EQ(0, first_dump(family, KVBM_NL_CMD_REGISTRY_GET, &self->w, 0, &s));
+	EXPECT_LE(OTHERS + 1u, s.messages);
+	EXPECT_LT(1u, s.datagrams);
 	EXPECT_EQ(1, s.ours);
 	q = query(&self->w);
 	EXPECT_EQ(0, strcmp(q.name, s.name));
@@ -174,8 +195,30 @@ TEST_F(genl, dumps)
 	EXPECT_EQ(1, s.ours);
 	ASSERT_EQ(0, kv_counters(self->w.fd, self->w.manager, &c));
 	EXPECT_EQ(0, memcmp(&c, &s.counters, sizeof(c)));
-	for (i = 0; i < 40; i++)
+
+	/* So are these: each comes once, whole. Nobody else sees anonymous ones. */
+	for (i = 0; i < OTHERS; i++) {
+		manager_init(&m, self->w.registry, "", 1);
+		m.flags = KVBM_MANAGER_ANONYMOUS;
+		m.linger_ms = 0;
+		m.bind_flags = ALL_RIGHTS;
+		sessions[i] = kv_open();
+		ASSERT_EQ(0, kv(sessions[i], KVBM_MANAGER_CREATE, &m));
+	}
+	EXPECT_EQ(0, first_dump(family, KVBM_NL_CMD_MANAGER_GET, &self->w,
+				self->w.registry, &s));
+	EXPECT_EQ(OTHERS + 1u, s.messages);
+	EXPECT_EQ(OTHERS + 1u, s.ours);
+	EXPECT_LT(1u, s.datagrams);
+	EXPECT_EQ(0, first_dump(family, KVBM_NL_CMD_STATS_GET, &self->w,
+				self->w.registry, &s));
+	EXPECT_EQ(OTHERS + 1u, s.messages);
+	EXPECT_EQ(OTHERS + 1u, s.ours);
+	EXPECT_LT(1u, s.datagrams);
+	for (i = 0; i < OTHERS; i++) {
+		close(sessions[i]);
 		EXPECT_EQ(0, kv_destroy(self->w.fd, KVBM_REGISTRY_DESTROY, others[i], 0));
+	}
 }
 
 TEST_F(genl, content)
@@ -313,14 +356,71 @@ TEST_F(genl, many_records_in_a_message)
 	close(listener);
 }
 
-static int set_ring(const char *bytes)
+/* A worker that has many messages to send lets others have a turn, and goes on. */
+TEST_F_TIMEOUT(genl, many_messages, 300)
 {
-	int fd = open("/sys/module/kvbm/parameters/event_ring", O_WRONLY), err = 0;
+	int listener = nl_open(16 << 20), s;
+	struct kvbm_manager_create m;
+	struct kvbm_token t[200];
+	uint64_t first;
 
-	if (fd < 0 || write(fd, bytes, strlen(bytes)) < 0)
+	/* One record fills a message, and the ring has room for all. */
+	manager_init(&m, self->w.registry, "aux", ARRAY_SIZE(t));
+	m.aux_size = KVBM_MAX_AUX;
+	ASSERT_EQ(0, kv(self->w.fd, KVBM_MANAGER_CREATE, &m));
+	s = kv_session(m.out_id, ALL_RIGHTS);
+	ASSERT_EQ(0, nl_join(listener, self->family.group));
+	ASSERT_EQ(0, start(self->nl, self->family.id, self->w.registry, &first));
+	ASSERT_EQ(0, kv_fill(s, 1, ARRAY_SIZE(t), t));
+	EXPECT_EQ(first + ARRAY_SIZE(t), query(&self->w).out_events.next);
+	EXPECT_EQ(0, receive(listener, self->w.registry, &first,
+			     query(&self->w).out_events.next));
+	EXPECT_EQ(0u, query(&self->w).out_events.dropped);
+	close(s);
+	close(listener);
+	EXPECT_EQ(0, kv_destroy(self->w.fd, KVBM_MANAGER_DESTROY, m.out_id, 0));
+}
+
+/* What comes before a dump ends is in the sockets by then, and need not be waited for. */
+TEST_F_TIMEOUT(genl, content_comes_after_events, 300)
+{
+	static char buf[NL_BUFFER] __attribute__((__aligned__(8)));
+	const struct nlmsghdr *h = (void *)buf;
+	int listener = nl_open(1 << 20), i;
+	uint64_t expected;
+	struct seen s;
+
+	ASSERT_EQ(0, nl_join(listener, self->family.group));
+	ASSERT_EQ(0, start(self->nl, self->family.id, self->w.registry, &expected));
+	for (i = 0; i < 100; i++) {
+		ASSERT_EQ(0, churn(self->w.session, 1, i));
+		ASSERT_EQ(0, dump(self->nl, self->family.id, KVBM_NL_CMD_CONTENT_GET,
+				  &self->w, self->w.registry, &s));
+		while (expected <= s.last) {
+			ASSERT_LT(0, recv(listener, buf, sizeof(buf), MSG_DONTWAIT));
+			EXPECT_EQ(expected, nl_u64(h, KVBM_NL_A_FIRST));
+			expected = nl_u64(h, KVBM_NL_A_LAST) + 1;
+		}
+	}
+	close(listener);
+}
+
+static int set_parameter(const char *name, const char *value)
+{
+	char path[64];
+	int fd, err = 0;
+
+	snprintf(path, sizeof(path), "/sys/module/kvbm/parameters/%s", name);
+	fd = open(path, O_WRONLY);
+	if (fd < 0 || write(fd, value, strlen(value)) < 0)
 		err = -errno;
 	close(fd);
 	return err;
+}
+
+static int set_ring(const char *bytes)
+{
+	return set_parameter("event_ring", bytes);
 }
 
 /* What the worker found overwritten is a hole, and counted in each message. */
@@ -411,6 +511,51 @@ TEST_F(genl, answer_without_room)
 	EXPECT_EQ(0, q.out_events.ring_bytes);
 	close(p.fd);
 	EXPECT_EQ(0, kv_destroy(self->w.fd, KVBM_REGISTRY_DESTROY, r.out_id, 0));
+}
+
+/* Rings are memory of the module, and subscribers have a limit of their own. */
+TEST_F_TIMEOUT(genl, limits, 300)
+{
+	uint64_t id = self->w.registry, others[8], first;
+	int family = self->family.id, n = 0, i, j, err = 0;
+	int sockets[129];
+	struct kvbm_registry_create r;
+
+	ASSERT_EQ(0, set_parameter("max_bytes", "1"));
+	EXPECT_EQ(-EDQUOT, start(self->nl, family, id, &first));
+	ASSERT_EQ(0, set_parameter("max_bytes", "0"));
+	EXPECT_EQ(0u, query(&self->w).out_events.listeners);
+
+	ASSERT_EQ(0, set_ring("16384"));
+	for (i = 0; i < 8; i++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "heard-%d", i);
+		registry_init(&r, name);
+		r.capacity = 1;
+		ASSERT_EQ(0, kv(self->w.fd, KVBM_REGISTRY_CREATE, &r));
+		others[i] = r.out_id;
+	}
+	for (i = 0; i < 129; i++) {
+		sockets[i] = nl_open(0);
+		ASSERT_LE(0, sockets[i]);
+		for (j = 0; j < 8 && !err; j++) {
+			err = start(sockets[i], family, others[j], &first);
+			n += !err;
+		}
+	}
+	EXPECT_EQ(-EDQUOT, err);
+	EXPECT_EQ(1024, n);
+	/* One leaves, one may come. */
+	EXPECT_EQ(0, request(sockets[0], family, KVBM_NL_CMD_EVENTS_STOP, others[0]));
+	EXPECT_EQ(0, start(self->nl, family, id, &first));
+	EXPECT_EQ(-EDQUOT, start(sockets[0], family, others[0], &first));
+	for (i = 0; i < 129; i++)
+		close(sockets[i]);
+	for (i = 0; i < 8; i++)
+		EXPECT_EQ(0, kv_destroy(self->w.fd, KVBM_REGISTRY_DESTROY, others[i], 0));
+	EXPECT_EQ(1u, query(&self->w).out_events.listeners);
+	ASSERT_EQ(0, set_ring("1048576"));
 }
 
 /* A registry may go while it is listened to. */
@@ -585,6 +730,42 @@ TEST_F(genl, network_namespace)
 		SKIP(return, "no network namespaces");
 	EXPECT_EQ(0, status);
 	close(here);
+}
+
+/* Registries go with the module, and so do those who listen: neither keeps it. */
+TEST(module_goes)
+{
+	struct kvbm_list list = { .size = sizeof(list), .count = 1 };
+	int fd = kv_open(), nl = nl_open(0), quiet = nl_open(0);
+	struct kvbm_registry_create r;
+	struct nl_family family;
+	struct stat device;
+	uint64_t first, id;
+
+	if (access(KVBM_KO, R_OK) || getuid())
+		SKIP(return, "needs root, and " KVBM_KO);
+	ASSERT_EQ(0, fstat(fd, &device));
+	ASSERT_EQ(0, nl_find(nl, &family));
+	ASSERT_EQ(0, nl_join(quiet, family.group));
+	registry_init(&r, "stays");
+	ASSERT_EQ(0, kv(fd, KVBM_REGISTRY_CREATE, &r));
+	ASSERT_EQ(0, start(nl, family.id, r.out_id, &first));
+	ASSERT_EQ(0, start(quiet, family.id, r.out_id, &first));
+	close(fd);
+	ASSERT_EQ(0, unload_module());
+	EXPECT_EQ(-ENOENT, nl_find(nl, &family));
+	/* They are closed after it. */
+	close(quiet);
+	ASSERT_EQ(0, load_module());
+	ASSERT_EQ(0, own_device(&device));
+	ASSERT_EQ(0, nl_find(nl, &family));
+	EXPECT_EQ(-ENOENT, request(nl, family.id, KVBM_NL_CMD_EVENTS_STOP, r.out_id));
+	close(nl);
+	fd = kv_open();
+	list.ids = ptr(&id);
+	EXPECT_EQ(0, kv(fd, KVBM_REGISTRY_LIST, &list));
+	EXPECT_EQ(0u, list.out_count);
+	close(fd);
 }
 
 TEST_HARNESS_MAIN
