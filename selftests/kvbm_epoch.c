@@ -149,6 +149,23 @@ TEST_F(epoch, rights)
 }
 
 /* Each call that changes something is refused; looking and releasing is not. */
+/* Nobody takes over what is gone. */
+TEST_F(epoch, of_a_manager_that_ended)
+{
+	struct kvbm_manager_create m;
+	int s;
+
+	manager_init(&m, self->w.registry, "ended", 1);
+	ASSERT_EQ(0, kv(self->w.fd, KVBM_MANAGER_CREATE, &m));
+	s = kv_session(m.out_id, ALL_RIGHTS);
+	ASSERT_LE(0, s);
+	EXPECT_EQ(0, kv_epoch(s, RAISE, NULL));
+	ASSERT_EQ(0, kv_destroy(self->w.fd, KVBM_MANAGER_DESTROY, m.out_id,
+				KVBM_DESTROY_FORCE));
+	EXPECT_EQ(-ESHUTDOWN, kv_epoch(s, RAISE, NULL));
+	close(s);
+}
+
 TEST_F(epoch, fences)
 {
 	struct kvbm_stage_register sr = {

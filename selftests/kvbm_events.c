@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -718,6 +719,21 @@ TEST_F(events, limits)
 	close(second);
 	close(control);
 	close(fd);
+}
+
+/* Who could not be given a file does not listen. */
+TEST_F(events, out_of_descriptors)
+{
+	struct rlimit old, few;
+
+	ASSERT_EQ(0, getrlimit(RLIMIT_NOFILE, &old));
+	few = old;
+	few.rlim_cur = 3;
+	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &few));
+	EXPECT_EQ(-EMFILE, events_open(self->w.fd, self->w.registry, 0, NULL));
+	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &old));
+	EXPECT_EQ(0u, event_stats(&self->w).listeners);
+	EXPECT_EQ(0u, event_stats(&self->w).ring_bytes);
 }
 
 TEST(events_keep_the_module)
