@@ -29,7 +29,7 @@ if [ "${1-}" = --long ]; then
 	negative=() storm=() faults=()
 	# Take other kernels, or long.
 	long=(
-"coverage    | host       | scripts/coverage.py       | scripts/coverage.py user"
+"coverage    | gcov-6.12  | scripts/coverage.py       | scripts/coverage.py"
 "kselftest   | kcsan-6.12 | selftests/Makefile        | scripts/selftests.sh -k kcsan-6.12 -o build/vm/check-kcsan-6.12-kselftest"
 "negative    | kcsan-6.12 | scripts/negative/Kbuild   | scripts/negative.sh race"
 	)
