@@ -272,6 +272,8 @@ static struct kvbm_events *events;
 static int eventd_in = -1;
 static char *records;
 static size_t nr_records, room_for_records;
+/* Where a dump ends, a file says by the first event after it. */
+static bool dump_has_ended;
 
 static int add_record(void *arg, const struct kvbm_event_record *record)
 {
@@ -293,8 +295,10 @@ static void pump(void)
 
 	if (!in_process || eventd_in < 0)
 		return;
-	while (kvbm_events_next(events, &record, 0) == 1)
+	while (kvbm_events_next(events, &record, 0) == 1) {
 		add_record(NULL, record);
+		dump_has_ended = true;
+	}
 	n = write(eventd_in, records, nr_records);
 	if (n > 0) {
 		nr_records -= n;
@@ -308,6 +312,7 @@ static void begin_records(int fd)
 
 	eventd_in = fd;
 	nr_records = 0;
+	dump_has_ended = false;
 	fcntl(fd, F_SETFL, O_NONBLOCK);
 	ASSERT_EQ(kvbm_events_open(kvbm, registry, &events), 0);
 	ASSERT_EQ(kvbm_events_dump(events, add_record, NULL, &range), 0);
@@ -573,6 +578,10 @@ static void disturbed_at_random(void)
 				disturb();
 		}
 		let_go_on();
+		while (in_process && !dump_has_ended) {
+			change();
+			pump();
+		}
 		if (!in_process && point % OVERRUN_EVERY == 0)
 			overrun(point);
 		consumer_is_exact(point);
