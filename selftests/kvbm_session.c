@@ -129,8 +129,11 @@ static pid_t holder(struct kv_world *w, uint32_t flags, bool fork_again,
 		if (fd < 0 || hold_some(fd))
 			_exit(1);
 		if (fork_again) {
-			pid_t child = fork();
+			pid_t child;
 
+			/* The child looks at it at once. */
+			said[2] = getpid();
+			child = fork();
 			if (!child) {
 				struct kvbm_token t;
 
@@ -142,7 +145,6 @@ static pid_t holder(struct kv_world *w, uint32_t flags, bool fork_again,
 				__atomic_store_n(&said[4], 1, __ATOMIC_RELEASE);
 				pause();
 			}
-			said[2] = getpid();
 			said[1] = child;
 		}
 		__atomic_store_n(&said[0], 1, __ATOMIC_RELEASE);
