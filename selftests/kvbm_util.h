@@ -44,6 +44,7 @@ static inline uint64_t ptr(const void *p)
  * asked for again here, since nothing was done.
  */
 static __thread volatile sig_atomic_t kv_storms;
+static bool kv_in_storm;
 
 static inline void kv_storm_signal(int sig)
 {
@@ -71,19 +72,20 @@ static void __attribute__((constructor)) kv_storm_setup(void)
 
 	if (!getenv("KVBM_STORM") || atoi(getenv("KVBM_STORM")) < 2)
 		return;
+	kv_in_storm = true;
 	sigaction(SIGRTMAX - 1, &action, NULL);
 	pthread_atfork(NULL, NULL, kv_storm_begin);
 	kv_storm_begin();
 }
 
+/* A signal for the process may end the wait of one thread, and go to another one. */
 static inline int kv(int fd, unsigned long cmd, void *arg)
 {
-	int err, storms;
+	int err;
 
 	do {
-		storms = kv_storms;
 		err = ioctl(fd, cmd, arg) ? -errno : 0;
-	} while (err == -EINTR && storms != kv_storms);
+	} while (err == -EINTR && kv_in_storm);
 	return err;
 }
 
