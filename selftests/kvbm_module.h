@@ -18,7 +18,7 @@ static inline int unload_module(void)
 	int tries;
 
 	for (tries = 0; syscall(SYS_delete_module, "kvbm", O_NONBLOCK); tries++) {
-		if (errno != EAGAIN || tries == 50)
+		if (errno != EAGAIN || tries == 200)
 			return -errno;
 		usleep(100000);
 	}

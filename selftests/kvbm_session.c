@@ -414,7 +414,7 @@ TEST_F(session, lives_on_in_a_dup)
 	EXPECT_EQ(0, kv_check(self->w.fd, self->w.manager));
 }
 
-TEST_F(session, a_hundred_thousand_guards)
+TEST_F_TIMEOUT(session, a_hundred_thousand_guards, 300)
 {
 	const uint32_t n = 100000, batch = 50000;
 	struct kvbm_manager_create m;
