@@ -40,7 +40,7 @@ for mode; do
 	[ "$mode" != race ] || kernel=kcsan-6.12
 	ko=$("$here/build-module.sh" -S "$here/negative" $kernel)
 	start=$SECONDS status=0
-	"$here/vm.sh" -k $kernel --allow-splat -t 120 -o "$logs-$mode" \
+	"$here/vm.sh" -k $kernel --allow-splat -t 300 -o "$logs-$mode" \
 		-m "$ko" -M "mode=$mode" -- true >/dev/null 2>&1 || status=$?
 	result='not ok'
 	if [ "$status" = "$want" ] && grep -q "$text" "$logs-$mode/console.log"; then
