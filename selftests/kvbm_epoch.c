@@ -148,7 +148,6 @@ TEST_F(epoch, rights)
 	EXPECT_EQ(0, kv_allocate(self->old, 1, self->t + N, NULL, NULL));
 }
 
-/* Each call that changes something is refused; looking and releasing is not. */
 /* Nobody takes over what is gone. */
 TEST_F(epoch, of_a_manager_that_ended)
 {
@@ -166,6 +165,7 @@ TEST_F(epoch, of_a_manager_that_ended)
 	close(s);
 }
 
+/* Each call that changes something is refused; looking and releasing is not. */
 TEST_F(epoch, fences)
 {
 	struct kvbm_stage_register sr = {
