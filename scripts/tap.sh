@@ -3,12 +3,12 @@
 # Checks as TAP, for a script that sources this. It prints the plan itself, and ends
 # with: exit $failed
 #
-# suite	is the name that goes before that of each check
+# suite	is the name that goes before that of each check, or empty
 # work	is a directory for temporary files
 #
 # shellcheck shell=bash
 # shellcheck disable=SC2034	# whoever sources this ends with $failed
-: "${suite:?}" "${work:?}"
+: "${suite?}" "${work:?}"
 
 n=0 failed=0
 
@@ -19,12 +19,12 @@ check() {
 	shift
 	n=$((n + 1))
 	"$@" >"$work/out" 2>&1 </dev/null || { result='not ok'; failed=1; }
-	echo "$result $n $suite: $name"
+	echo "$result $n ${suite:+$suite: }$name"
 	[ "$result" = ok ] || sed 's/^/# /' "$work/out"
 }
 
 # skip NAME WHY
 skip() {
 	n=$((n + 1))
-	echo "ok $n $suite: $1 # SKIP $2"
+	echo "ok $n ${suite:+$suite: }$1 # SKIP $2"
 }

@@ -14,20 +14,11 @@ top=../..
 out=${OUT:-$top/build/selftests-user}/compile
 CC=${CC:-cc} CXX=${CXX:-c++}
 include=(-I"$top/uapi" -I"$top/lib/include")
-n=0 failed=0
 rm -rf "$out"
 mkdir -p "$out"
-
-# check NAME COMMAND...: fails if COMMAND fails, and shows what it said.
-check() {
-	local name=$1 result=ok
-
-	shift
-	n=$((n + 1))
-	"$@" >"$out/log" 2>&1 </dev/null || { result='not ok'; failed=1; }
-	echo "$result $n $name"
-	[ "$result" = ok ] || head -n 20 "$out/log" | sed 's/^/# /'
-}
+suite='' work=$out
+# shellcheck source=scripts/tap.sh
+. "$top/scripts/tap.sh"
 
 # Each of them alone.
 headers() {

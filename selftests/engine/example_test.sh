@@ -13,18 +13,9 @@ cd "$(dirname "$0")" || exit 1
 top=../..
 out=$(realpath -m "${OUT:-$top/build/selftests-user}")/asan
 said=$top/Documentation/examples
-failed=0 n=0
-
-# check NAME COMMAND...: fails if COMMAND fails, and shows what it said.
-check() {
-	local name=$1 result=ok log
-
-	shift
-	n=$((n + 1))
-	log=$("$@" 2>&1 </dev/null) || { result='not ok'; failed=1; }
-	echo "$result $n $name"
-	[ "$result" = ok ] || head -n 20 <<<"$log" | sed 's/^/# /'
-}
+suite='' work=$out
+# shellcheck source=scripts/tap.sh
+. "$top/scripts/tap.sh"
 
 prints() {
 	local is
