@@ -17,7 +17,6 @@
 #define BLOCKS		64
 #define RECORD		sizeof(struct kvbm_event_record)
 #define RING_MIN	16384
-#define PARAMETER	"/sys/module/kvbm/parameters/"
 
 FIXTURE(events)
 {
@@ -63,17 +62,10 @@ static struct kvbm_event_stats event_stats(struct kv_world *w)
 
 static int set_parameter(const char *name, unsigned long value)
 {
-	char path[128], text[32];
-	int fd, len, ret;
+	char text[32];
 
-	snprintf(path, sizeof(path), PARAMETER "%s", name);
-	fd = open(path, O_WRONLY);
-	if (fd < 0)
-		return -errno;
-	len = snprintf(text, sizeof(text), "%lu", value);
-	ret = write(fd, text, len) == len ? 0 : -errno;
-	close(fd);
-	return ret;
+	snprintf(text, sizeof(text), "%lu", value);
+	return kv_set_parameter(name, text);
 }
 
 /* The next record, or NULL when there is none now. */

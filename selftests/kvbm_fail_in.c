@@ -13,7 +13,6 @@
 
 #define BLOCKS		16
 #define CGROUP		"/sys/fs/cgroup"
-#define PARAMETER	"/sys/module/kvbm/parameters/"
 
 static void __attribute__((constructor)) prepare(void)
 {
@@ -124,7 +123,7 @@ static bool suffices(const struct kv_world *w, uint64_t bytes)
 	char text[32];
 
 	snprintf(text, sizeof(text), "%llu", (unsigned long long)bytes);
-	if (!write_file(PARAMETER "max_bytes", text) || kv(w->fd, KVBM_EVENTS_OPEN, &a))
+	if (kv_set_parameter("max_bytes", text) || kv(w->fd, KVBM_EVENTS_OPEN, &a))
 		return false;
 	close(a.out_fd);
 	return true;
@@ -146,7 +145,7 @@ TEST_F_TIMEOUT(fail_in, event_ring, 300)
 		else
 			low = (low + high) / 2;
 	}
-	ASSERT_TRUE(write_file(PARAMETER "max_bytes", "0"));
+	ASSERT_EQ(0, kv_set_parameter("max_bytes", "0"));
 	CONFINE("kvbm_event_listen", "kvbm");
 	ASSERT_TRUE(fail_all(true));
 	EXPECT_EQ(-ENOMEM, kv(w.fd, KVBM_EVENTS_OPEN, &a));
@@ -156,7 +155,7 @@ TEST_F_TIMEOUT(fail_in, event_ring, 300)
 	/* Nothing is charged for it. */
 	EXPECT_TRUE(suffices(&w, high));
 	EXPECT_FALSE(suffices(&w, high - 1));
-	ASSERT_TRUE(write_file(PARAMETER "max_bytes", "0"));
+	ASSERT_EQ(0, kv_set_parameter("max_bytes", "0"));
 	EXPECT_EQ(0, kv_world_end(&w));
 }
 
@@ -191,7 +190,7 @@ static bool enter(const char *group)
 	char path[128];
 
 	snprintf(path, sizeof(path), "%s/cgroup.procs", group);
-	return write_file(path, "0");
+	return !kv_write_file(path, "0");
 }
 
 /* Every group above that of the caller is charged, or none. */

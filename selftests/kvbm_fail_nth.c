@@ -53,7 +53,7 @@ static bool suffices(uint64_t bytes)
 	bool ok;
 
 	snprintf(text, sizeof(text), "%llu", (unsigned long long)bytes);
-	if (!write_file(MAX_BYTES, text))
+	if (kv_write_file(MAX_BYTES, text))
 		return false;
 	w.fd = kv_open();
 	ok = !make_registry("nth-bytes", &id) &&
@@ -70,7 +70,7 @@ static bool with_limit(bool (*check)(void))
 
 	close(fd);
 	ok = ok && check();
-	return write_file(MAX_BYTES, old) && ok;
+	return !kv_write_file(MAX_BYTES, old) && ok;
 }
 
 static bool find_least(void)

@@ -12,16 +12,6 @@
 #define FAIL_NTH	"/proc/self/fail-nth"
 #define DEBUGFS		"/sys/kernel/debug/"
 
-static inline bool write_file(const char *name, const char *text)
-{
-	int fd = open(name, O_WRONLY);
-	bool ok = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
-
-	if (fd >= 0)
-		close(fd);
-	return ok;
-}
-
 /* One setting of everything that can fail. */
 static inline bool set_faults(const char *name, const char *value)
 {
@@ -31,7 +21,7 @@ static inline bool set_faults(const char *name, const char *value)
 
 	for (i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
 		snprintf(path, sizeof(path), DEBUGFS "%s/%s", kinds[i], name);
-		if (!write_file(path, value))
+		if (kv_write_file(path, value))
 			return false;
 	}
 	return true;
@@ -63,7 +53,7 @@ static inline void prepare_faults(void)
 	}
 	for (i = 0; i < sizeof(settings) / sizeof(*settings); i++) {
 		snprintf(name, sizeof(name), DEBUGFS "%s", settings[i][0]);
-		if (!write_file(name, settings[i][1]))
+		if (kv_write_file(name, settings[i][1]))
 			break;
 	}
 	if (i < sizeof(settings) / sizeof(*settings) || !set_faults("verbose", "0") ||
@@ -165,7 +155,7 @@ static inline bool fail_all(bool mine)
 {
 	return set_faults("times", "-1") && set_faults("interval", "1") &&
 	       set_faults("space", "0") && set_faults("task-filter", mine ? "Y" : "N") &&
-	       write_file("/proc/self/make-it-fail", mine ? "1" : "0") &&
+	       !kv_write_file("/proc/self/make-it-fail", mine ? "1" : "0") &&
 	       set_faults("probability", "100");
 }
 

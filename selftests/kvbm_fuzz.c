@@ -55,20 +55,6 @@ static void call_one(struct worker *me)
 	}
 }
 
-static void write_parameter(size_t i, const char *text)
-{
-	char name[64];
-	int fd;
-
-	snprintf(name, sizeof(name), "/sys/module/kvbm/parameters/%s", parameters[i]);
-	fd = open(name, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return;
-	if (write(fd, text, strlen(text)) < 0)
-		errno = 0;
-	close(fd);
-}
-
 /* Whatever is waited for, nobody else ends it. */
 static void die_with(pid_t parent)
 {
@@ -154,8 +140,8 @@ static void step(struct worker *me)
 			char text[32];
 
 			snprintf(text, sizeof(text), "%u", 1u << below(me, 24));
-			write_parameter(i, text);
-			write_parameter(i, saved[i]);
+			kv_set_parameter(parameters[i], text);
+			kv_set_parameter(parameters[i], saved[i]);
 		}
 		break;
 	default:
@@ -347,7 +333,7 @@ int main(int argc, char **argv)
 	read_parameters();
 	memcpy(original, saved[0], sizeof(original));
 	snprintf(saved[0], sizeof(saved[0]), "%u", 64u << 20);
-	write_parameter(0, saved[0]);
+	kv_set_parameter(parameters[0], saved[0]);
 	for (i = 0; i < NR_HASHES; i++)
 		hashes[i] = kv_hash(i / 16, i % 16);
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
@@ -390,7 +376,7 @@ int main(int argc, char **argv)
 	errors = check_all(fd, true);
 	memcpy(saved[0], original, sizeof(original));
 	for (i = 0; i < NR_PARAMETERS; i++)
-		write_parameter(i, saved[i]);
+		kv_set_parameter(parameters[i], saved[i]);
 	ksft_test_result(!errors, "in the end they are sound, and nothing is held\n");
 	for (i = 0; i < NR_CALLS; i++) {
 		reached += !!shared->done[i];

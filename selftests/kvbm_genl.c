@@ -405,22 +405,9 @@ TEST_F_TIMEOUT(genl, content_comes_after_events, 300)
 	close(listener);
 }
 
-static int set_parameter(const char *name, const char *value)
-{
-	char path[64];
-	int fd, err = 0;
-
-	snprintf(path, sizeof(path), "/sys/module/kvbm/parameters/%s", name);
-	fd = open(path, O_WRONLY);
-	if (fd < 0 || write(fd, value, strlen(value)) < 0)
-		err = -errno;
-	close(fd);
-	return err;
-}
-
 static int set_ring(const char *bytes)
 {
-	return set_parameter("event_ring", bytes);
+	return kv_set_parameter("event_ring", bytes);
 }
 
 /* What the worker found overwritten is a hole, and counted in each message. */
@@ -521,9 +508,9 @@ TEST_F_TIMEOUT(genl, limits, 300)
 	int sockets[129];
 	struct kvbm_registry_create r;
 
-	ASSERT_EQ(0, set_parameter("max_bytes", "1"));
+	ASSERT_EQ(0, kv_set_parameter("max_bytes", "1"));
 	EXPECT_EQ(-EDQUOT, start(self->nl, family, id, &first));
-	ASSERT_EQ(0, set_parameter("max_bytes", "0"));
+	ASSERT_EQ(0, kv_set_parameter("max_bytes", "0"));
 	EXPECT_EQ(0u, query(&self->w).out_events.listeners);
 
 	ASSERT_EQ(0, set_ring("16384"));

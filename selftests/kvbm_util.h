@@ -102,6 +102,28 @@ static inline uint64_t now_ns(void)
 	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
 }
 
+/* Return: 0 or -errno. */
+static inline int kv_write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC), err = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (write(fd, text, strlen(text)) != (ssize_t)strlen(text))
+		err = -errno;
+	close(fd);
+	return err;
+}
+
+/* Of the module. Return: 0 or -errno. */
+static inline int kv_set_parameter(const char *name, const char *value)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/sys/module/kvbm/parameters/%s", name);
+	return kv_write_file(path, value);
+}
+
 /* In a storm all of them would end at once. */
 static inline int kv_poll(struct pollfd *fds, nfds_t n, int timeout)
 {
