@@ -60,6 +60,16 @@ static struct kvbm_event_stats event_stats(int fd, uint64_t registry)
 	return q.out_events;
 }
 
+/* A creation that is refused shows in no list, and leaves the name free. */
+static void refused(struct __test_metadata *_metadata, const struct span *span, int fd,
+		    unsigned long create, void *arg, unsigned long list, int err)
+{
+	ASSERT_TRUE(confine_faults(span) && fail_all(true));
+	EXPECT_EQ(err, kv(fd, create, arg));
+	ASSERT_TRUE(reset_faults());
+	EXPECT_EQ(0u, count(fd, list));
+}
+
 /* The tables are empty at first, and need memory for the first place. */
 TEST_F_TIMEOUT(fail_in, tables, 300)
 {
@@ -68,20 +78,15 @@ TEST_F_TIMEOUT(fail_in, tables, 300)
 	int fd = kv_open();
 
 	ASSERT_EQ(0u, count(fd, KVBM_REGISTRY_LIST));
-	CONFINE("__xa_cmpxchg", "");
+	ASSERT_TRUE(find_function("__xa_cmpxchg", "", &self->span));
 	registry_init(&r, "tables");
-	ASSERT_TRUE(fail_all(true));
-	EXPECT_EQ(-ENOMEM, kv(fd, KVBM_REGISTRY_CREATE, &r));
-	ASSERT_TRUE(reset_faults());
-	EXPECT_EQ(0u, count(fd, KVBM_REGISTRY_LIST));
-	/* The name is free. */
+	refused(_metadata, &self->span, fd, KVBM_REGISTRY_CREATE, &r, KVBM_REGISTRY_LIST,
+		-ENOMEM);
 	ASSERT_EQ(0, kv(fd, KVBM_REGISTRY_CREATE, &r));
 
 	manager_init(&m, r.out_id, "m", BLOCKS);
-	ASSERT_TRUE(confine_faults(&self->span) && fail_all(true));
-	EXPECT_EQ(-ENOMEM, kv(fd, KVBM_MANAGER_CREATE, &m));
-	ASSERT_TRUE(reset_faults());
-	EXPECT_EQ(0u, count(fd, KVBM_MANAGER_LIST));
+	refused(_metadata, &self->span, fd, KVBM_MANAGER_CREATE, &m, KVBM_MANAGER_LIST,
+		-ENOMEM);
 	ASSERT_EQ(0, kv(fd, KVBM_MANAGER_CREATE, &m));
 	EXPECT_EQ(0, kv_destroy(fd, KVBM_MANAGER_DESTROY, m.out_id, 0));
 	EXPECT_EQ(0, kv_destroy(fd, KVBM_REGISTRY_DESTROY, r.out_id, 0));
@@ -95,19 +100,15 @@ TEST_F_TIMEOUT(fail_in, answers, 300)
 	struct kvbm_manager_create m;
 	int fd = kv_open();
 
-	CONFINE("kvbm_call_put", "kvbm");
+	ASSERT_TRUE(find_function("kvbm_call_put", "kvbm", &self->span));
 	registry_init(&r, "answers");
-	ASSERT_TRUE(fail_all(true));
-	EXPECT_EQ(-EFAULT, kv(fd, KVBM_REGISTRY_CREATE, &r));
-	ASSERT_TRUE(reset_faults());
-	EXPECT_EQ(0u, count(fd, KVBM_REGISTRY_LIST));
+	refused(_metadata, &self->span, fd, KVBM_REGISTRY_CREATE, &r, KVBM_REGISTRY_LIST,
+		-EFAULT);
 	ASSERT_EQ(0, kv(fd, KVBM_REGISTRY_CREATE, &r));
 
 	manager_init(&m, r.out_id, "m", BLOCKS);
-	ASSERT_TRUE(confine_faults(&self->span) && fail_all(true));
-	EXPECT_EQ(-EFAULT, kv(fd, KVBM_MANAGER_CREATE, &m));
-	ASSERT_TRUE(reset_faults());
-	EXPECT_EQ(0u, count(fd, KVBM_MANAGER_LIST));
+	refused(_metadata, &self->span, fd, KVBM_MANAGER_CREATE, &m, KVBM_MANAGER_LIST,
+		-EFAULT);
 	EXPECT_NE(0, access("/sys/class/kvbm/answers:m", F_OK));
 	ASSERT_EQ(0, kv(fd, KVBM_MANAGER_CREATE, &m));
 	EXPECT_EQ(0, access("/sys/class/kvbm/answers:m", F_OK));

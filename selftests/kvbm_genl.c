@@ -149,10 +149,26 @@ static int first_dump(int family, int cmd, struct kv_world *w, uint64_t registry
 	return err;
 }
 
+/* Small ones, NAME-0 and so on. */
+static int make_registries(int fd, const char *name, int n, uint64_t *ids)
+{
+	struct kvbm_registry_create r;
+	char numbered[16];
+	int i, err = 0;
+
+	for (i = 0; i < n && !err; i++) {
+		snprintf(numbered, sizeof(numbered), "%s-%d", name, i);
+		registry_init(&r, numbered);
+		r.capacity = 1;
+		err = kv(fd, KVBM_REGISTRY_CREATE, &r);
+		ids[i] = r.out_id;
+	}
+	return err;
+}
+
 TEST_F_TIMEOUT(genl, dumps, 300)
 {
 	int family = self->family.id, i;
-	struct kvbm_registry_create r;
 	struct kvbm_manager_create m;
 	struct kvbm_registry_query q;
 	struct kvbm_counters c;
@@ -161,15 +177,7 @@ TEST_F_TIMEOUT(genl, dumps, 300)
 	struct seen s;
 
 	/* More than fit in one message. */
-	for (i = 0; i < OTHERS; i++) {
-		char name[16];
-
-		snprintf(name, sizeof(name), "other-%d", i);
-		registry_init(&r, name);
-		r.capacity = 1;
-		ASSERT_EQ(0, kv(self->w.fd, KVBM_REGISTRY_CREATE, &r));
-		others[i] = r.out_id;
-	}
+	ASSERT_EQ(0, make_registries(self->w.fd, "other", OTHERS, others));
 	ASSERT_EQ(0, churn(self->w.session, 1, 0));
 	EXPECT_EQ(0, first_dump(family, KVBM_NL_CMD_REGISTRY_GET, &self->w, 0, &s));
 	EXPECT_LE(OTHERS + 1u, s.messages);
@@ -506,7 +514,6 @@ TEST_F_TIMEOUT(genl, limits, 300)
 	uint64_t id = self->w.registry, others[8], first;
 	int family = self->family.id, n = 0, i, j, err = 0;
 	int sockets[129];
-	struct kvbm_registry_create r;
 
 	ASSERT_EQ(0, kv_set_parameter("max_bytes", "1"));
 	EXPECT_EQ(-EDQUOT, start(self->nl, family, id, &first));
@@ -514,15 +521,7 @@ TEST_F_TIMEOUT(genl, limits, 300)
 	EXPECT_EQ(0u, query(&self->w).out_events.listeners);
 
 	ASSERT_EQ(0, set_ring("16384"));
-	for (i = 0; i < 8; i++) {
-		char name[16];
-
-		snprintf(name, sizeof(name), "heard-%d", i);
-		registry_init(&r, name);
-		r.capacity = 1;
-		ASSERT_EQ(0, kv(self->w.fd, KVBM_REGISTRY_CREATE, &r));
-		others[i] = r.out_id;
-	}
+	ASSERT_EQ(0, make_registries(self->w.fd, "heard", 8, others));
 	for (i = 0; i < 129; i++) {
 		sockets[i] = nl_open(0);
 		ASSERT_LE(0, sockets[i]);
