@@ -6,7 +6,7 @@
 #
 # usage: scripts/check.sh [--long] [-l] [SUITE...]
 #
-#   --long   longer runs: KVBM_LONG=10 for every suite unless it is set, all negative
+#   --long   longer runs: KVBM_LONG=2 for every suite unless it is set, all negative
 #            controls, all seeded faults, and how much of the code the tests run
 #   -l       list the suites
 #
@@ -25,7 +25,7 @@ negative=(warn vmalloc lock leak atomic) faults=(--quick) long=()
 storm=(kvbm_abi kvbm_lifecycle kvbm_calls kvbm_manager kvbm_session
        kvbm_events kvbm_pin kvbm_quota kvbm_epoch kvbm_backing kvbm_holders kvbm_model kvbm_shared)
 if [ "${1-}" = --long ]; then
-	export KVBM_LONG=${KVBM_LONG:-10}
+	export KVBM_LONG=${KVBM_LONG:-2}
 	negative=() storm=() faults=()
 	# Take other kernels, or long.
 	long=(
