@@ -82,14 +82,13 @@ int kvbm_attachments_alloc(u64 capacity, struct kvbm_attachments **out)
 
 /**
  * kvbm_attachments_free - undo kvbm_attachments_alloc()
- * @attachments: an empty table, or NULL
+ * @attachments: an empty table
  *
  * Context: may sleep.
  */
 void kvbm_attachments_free(struct kvbm_attachments *attachments)
 {
-	if (attachments)
-		kvbm_free(attachments->buckets);
+	kvbm_free(attachments->buckets);
 	kvbm_free(attachments);
 }
 
