@@ -280,6 +280,41 @@ static void attachments_move_with_their_entry(void)
 	EXPECT_EQ(budget, 1 << 20);
 }
 
+/* Where look-ups fetch ahead, they find what is there, and nothing else. */
+static void look_ups_of_a_large_pool(void)
+{
+	enum { KNOWN = 300 };
+	static struct kvbm_token t[KNOWN], out[2 * KNOWN];
+	static struct kvbm_hash hashes[2 * KNOWN];
+	static const enum kvbm_match_mode modes[] = { KVBM_LOOKUP_SCATTERED, KVBM_LOOKUP_SCAN };
+	struct fixture f;
+	u32 n, i, m;
+
+	set_up(&f, 20000);
+	fill(&f.holder, 0, KNOWN, t);
+	/* Every other one, the last ones first. */
+	for (i = 0; i < 2 * KNOWN; i++)
+		hashes[i] = hash_of(i % 2 ? KNOWN + i : KNOWN - 1 - i / 2);
+	for (m = 0; m < ARRAY_SIZE(modes); m++) {
+		memset(out, 0xff, sizeof(out));
+		ASSERT_EQ(kvbm_holder_match(&f.holder, hashes, 2 * KNOWN, modes[m], out, &n), 0);
+		EXPECT_EQ(n, KNOWN);
+		for (i = 0; i < 2 * KNOWN; i++) {
+			if (i % 2)
+				EXPECT_EQ(out[i].gen, 0);
+			else
+				EXPECT_EQ(out[i].id, t[KNOWN - 1 - i / 2].id);
+		}
+	}
+	/* All there are, and one that is not. */
+	ASSERT_EQ(match(&f.holder, 0, KNOWN + 1, out, &n), 0);
+	EXPECT_EQ(n, KNOWN);
+	for (i = 0; i < KNOWN; i++)
+		EXPECT_EQ(out[i].id, t[i].id);
+	expect_sound(f.store);
+	tear_down(&f);
+}
+
 static void memory_of_a_registry(void)
 {
 	u64 plain = kvbm_registry_bytes(1000, 0);
@@ -298,6 +333,7 @@ static const struct tap_test tests[] = {
 	TEST(aux_is_told),
 	TEST(attachments_of_one_bucket),
 	TEST(attachments_move_with_their_entry),
+	TEST(look_ups_of_a_large_pool),
 	TEST(memory_of_a_registry),
 };
 

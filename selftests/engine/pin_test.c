@@ -222,7 +222,13 @@ static void quotas_count_blocks(void)
 	ASSERT_EQ(release(&f.holder, t, 4), 0);
 	ASSERT_EQ(kvbm_holder_pin(&other, t + N, 4, false, &pin, &failed), 0);
 	EXPECT_EQ(shared_account.held, N + 4);
+	/* A limit below what is held takes nothing away, and gives nothing. */
+	kvbm_store_set_limit(f.store, &shared_limit, 4);
+	EXPECT_EQ(allocate_on(&other, 1, t + N + 8), -EDQUOT);
+	EXPECT_EQ(shared_account.held, N + 4);
 	kvbm_holder_release_all(&other, true, &reclaim);
+	/* Who has ended is not charged again; the pin still is. */
+	kvbm_holder_recharge(&other);
 	kvbm_holder_destroy(&other);
 	EXPECT_EQ(own[1].held, 4);
 	kvbm_pinned_release(&pin);
@@ -246,12 +252,15 @@ static void quotas_are_never_exceeded(void)
 	static struct kvbm_token out[300];
 	struct kvbm_allocation a = { .count = 250, .tokens = out };
 	const u64 limit = 2 * KVBM_CHUNK + 5;
+	struct kvbm_hash every_other[300];
 	struct kvbm_holder other;
 	struct kvbm_reclaim reclaim;
-	u32 n, matched;
+	u32 n, matched, i;
 
 	begin_quotas(300);
 	fill_own(200);
+	for (i = 0; i < 300; i++)
+		every_other[i] = i % 2 ? h[i / 2] : h[299 - i % 100];
 	kvbm_store_enable_quotas(f.store);
 	kvbm_holder_recharge(&f.holder);
 	kvbm_holder_init(&other, f.store);
@@ -261,6 +270,8 @@ static void quotas_are_never_exceeded(void)
 	kvbm_relax_hook = watch_held;
 	EXPECT_EQ(kvbm_holder_match(&other, h, 200, KVBM_LOOKUP_PREFIX, out, &n), -EDQUOT);
 	EXPECT_EQ(kvbm_holder_match(&other, h, 200, KVBM_LOOKUP_SCAN, out, &n), -EDQUOT);
+	EXPECT_EQ(kvbm_holder_match(&other, every_other, 300, KVBM_LOOKUP_SCAN, out, &n),
+		  -EDQUOT);
 	EXPECT_EQ(kvbm_holder_acquire(&other, h, 200, &a, &matched), -EDQUOT);
 	memcpy(out, t, 200 * sizeof(*out));
 	EXPECT_EQ(kvbm_holder_upgrade(&other, h, out, 200, &n), -EDQUOT);
@@ -307,6 +318,7 @@ static void quotas_of_acquisitions(void)
 static void quotas_of_cached_blocks(void)
 {
 	struct kvbm_allocation a = { .count = 3, .tokens = t };
+	struct kvbm_hash twice[3];
 	u64 other_limit = 1;
 	u32 n, matched;
 
@@ -322,6 +334,15 @@ static void quotas_of_cached_blocks(void)
 	kvbm_store_set_limit(f.store, &other_limit, 2);
 	EXPECT_EQ(kvbm_holder_acquire(&f.holder, h, 2, &a, &matched), -EDQUOT);
 	EXPECT_EQ(kvbm_store_account_held(f.store, &own[0]), 0);
+	/* A hash may come twice; its block is charged once. */
+	twice[0] = h[0];
+	twice[1] = h[0];
+	twice[2] = h[1];
+	EXPECT_EQ(kvbm_holder_acquire(&f.holder, twice, 3, &a, &matched), 0);
+	EXPECT_EQ(matched, 3);
+	EXPECT_EQ(kvbm_store_account_held(f.store, &own[0]), 2);
+	ASSERT_EQ(release(&f.holder, t, 3), 0);
+	a.count = 3;
 	kvbm_store_set_limit(f.store, &other_limit, 3);
 	EXPECT_EQ(kvbm_holder_acquire(&f.holder, h, 2, &a, &matched), 0);
 	EXPECT_EQ(matched, 2);
@@ -339,13 +360,16 @@ static void epochs(void)
 	struct kvbm_holder successor;
 	u32 epoch;
 
-	begin(3 * N);
+	begin_quotas(3 * N);
 	fill_own(N);
 	ASSERT_EQ(allocate_on(&f.holder, N, t + N), 0);
+	ASSERT_EQ(kvbm_holder_stage(&f.holder, t + N, h + N, NULL, 2, BLOCK_SIZE, &failed), 0);
 	EXPECT_EQ(kvbm_store_epoch(f.store), 1);
 	ASSERT_EQ(kvbm_store_raise_epoch(f.store, true, &epoch), 0);
 	EXPECT_EQ(epoch, 2);
 	kvbm_holder_init(&successor, f.store);
+	/* Nobody goes back. */
+	kvbm_holder_join(&successor, 1);
 	EXPECT(kvbm_holder_is_fenced(&f.holder));
 	EXPECT(!kvbm_holder_is_fenced(&successor));
 	EXPECT_EQ(allocate_on(&f.holder, 1, t + 2 * N), -EOWNERDEAD);
@@ -355,17 +379,24 @@ static void epochs(void)
 	kvbm_holder_release_all(&f.holder, false, &reclaim);
 	EXPECT_EQ(reclaim.immutable, N);
 	EXPECT_EQ(reclaim.mutable, 0);
-	EXPECT_EQ(in_state(KVBM_STATE_MUTABLE), N + 1);
+	EXPECT_EQ(reclaim.staged, 0);
+	EXPECT_EQ(in_state(KVBM_STATE_MUTABLE), N - 2 + 1);
+	EXPECT_EQ(in_state(KVBM_STATE_STAGED), 2);
 	EXPECT_EQ(f.holder.used, N);
+	/* What is kept from it is charged to it, by quotas that begin now as well. */
+	kvbm_store_enable_quotas(f.store);
+	kvbm_holder_recharge(&f.holder);
+	EXPECT_EQ(own[0].held, N);
 	expect_sound(f.store);
 	/* Its file is closed. */
 	kvbm_holder_release_all(&f.holder, true, &reclaim);
-	EXPECT_EQ(reclaim.mutable, N);
+	EXPECT_EQ(reclaim.mutable, N - 2);
+	EXPECT_EQ(reclaim.staged, 2);
 	EXPECT_EQ(in_state(KVBM_STATE_MUTABLE), 1);
 	expect_sound(f.store);
 	kvbm_holder_release_all(&successor, true, &reclaim);
 	kvbm_holder_destroy(&successor);
-	end();
+	end_quotas();
 }
 
 static const struct tap_test tests[] = {

@@ -873,6 +873,7 @@ static void policies_by_number(void)
 	ASSERT_EQ(kvbm_registry_alloc(8, KVBM_SCHEMA_PLH, &plh_registry), 0);
 	ASSERT_EQ(kvbm_registry_alloc(8, KVBM_SCHEMA_OPAQUE, &opaque), 0);
 	EXPECT_EQ(kvbm_eviction_mask(), 0x3f);
+	EXPECT(!kvbm_eviction_find(KVBM_POLICY_LINEAGE_FIFO + 1));
 	for (policy = 1; policy <= KVBM_POLICY_LINEAGE_FIFO; policy++) {
 		bool lineage = policy >= KVBM_POLICY_LINEAGE_TICK;
 		bool sketch = policy == KVBM_POLICY_MULTI_LRU;
