@@ -54,13 +54,12 @@ c_structs, numbers = members_in_c()
 resources = dict(re.findall(r"^resource (\w+)\[(\w+)\]", text, re.M))
 while any(r in resources for r in resources.values()):
     resources = {k: resources.get(v, v) for k, v in resources.items()}
-described = {name: [line.split("\t") for line in body.strip("\n").split("\n")]
+described = {name: [re.split(r"\t+", line) for line in body.strip("\n").split("\n")]
              for name, body in re.findall(r"^(kvbm_\w+) [{\[]\n(.*?)^[}\]]", text, re.M | re.S)}
 sets = dict(re.findall(r"^(kvbm_\w+) = (.*)$", text, re.M))
 
 
 def size_of(kind):
-    kind = kind.split(" (")[0]
     word, rest = re.match(r"(\w+)(?:\[(.*)\])?$", kind).groups()
     if word in resources:
         return RESOURCE_SIZE[resources[word]]
@@ -106,7 +105,7 @@ for name, members in described.items():
 
 known = set(described) | set(resources) | set(sets) | WORDS
 for line in text.split("\n"):
-    kinds = re.findall(r"[a-z]\w*", line.split("\t", 2)[2]) if line.count("\t") > 1 else []
+    kinds = [w for part in re.split(r"\t+", line)[2:] for w in re.findall(r"[a-z]\w*", part)]
     siblings = {m[1] for ms in described.values() for m in ms}
     for word in kinds:
         if word not in known and word not in siblings and not re.fullmatch(r"x[0-9a-f]+", word):
