@@ -23,6 +23,7 @@ help:
 	@echo 'make coverage    which lines and branches the tests run'
 	@echo 'make bench       side by side with kvbm-logical (takes cargo and crates.io)'
 	@echo '                   BENCH_ARGS=...  e.g. --quick (scripts/bench.sh --help)'
+	@echo 'make syzkaller   compile the description for syzkaller (takes Go and its proxy)'
 	@echo 'make modules     kvbm.ko for the running kernel, or for KDIR=...'
 	@echo 'make lib tools   the library (build/lib) and the programs (build/bin)'
 	@echo 'make selftests   the test programs (build/selftests)'
@@ -70,6 +71,9 @@ coverage:
 bench:
 	@$(SCRIPT) scripts/bench.sh $(BENCH_ARGS)
 
+syzkaller:
+	@$(SCRIPT) scripts/syzkaller.sh
+
 # --- Installing. What goes where is in scripts/install.sh.
 
 install: tools
@@ -100,5 +104,5 @@ clean:
 	rm -f Module.symvers modules.order *.ko *.mod *.mod.c *.o .*.o .*.cmd
 	[ ! -d kmod ] || find kmod \( -name '*.o' -o -name '.*.cmd' \) -delete
 
-.PHONY: help deps modules lib tools selftests run check check-long check-faults coverage bench clean \
-	install uninstall modules_install modules_uninstall dkms dkms-remove
+.PHONY: help deps modules lib tools selftests run check check-long check-faults coverage bench \
+	syzkaller clean install uninstall modules_install modules_uninstall dkms dkms-remove

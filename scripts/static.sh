@@ -215,11 +215,12 @@ spdx() {
 			missing=1
 		}
 	done < <(find kmod uapi lib tools selftests examples scripts .ci Kbuild Makefile \
-		 packaging Documentation/man \
+		 packaging Documentation/man Documentation/syzkaller \
 		 -type f \( -name '*.[ch]' -o -name '*.sh' -o -name '*.py' -o \
 		 -name '*.faults' -o -name '*.config' -o \
 		 -name Makefile -o -name Kbuild -o -path .ci/run -o \
-		 -path 'packaging/*' -o -name '*.[1-8]' \) 2>/dev/null | sort)
+		 -path 'packaging/*' -o -path 'Documentation/syzkaller/*' -o \
+		 -name '*.[1-8]' \) 2>/dev/null | sort)
 	return "$missing"
 }
 
