@@ -3,8 +3,11 @@
  * Owner, group, mode: who may do what. Runs as root and becomes others.
  */
 #include <grp.h>
+#include <linux/capability.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "kvbm_userns.h"
 #include "kvbm_util.h"
 #include "kselftest_harness.h"
 
@@ -123,6 +126,164 @@ TEST_F(rights, mode_decides)
 	EXPECT_EQ(0, as(UID_OWNER, GID_OTHER, try_destroy, &t));
 }
 
+/* One capability less. What root has besides remains. */
+static int without_sys_admin(void)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+
+	if (syscall(SYS_capget, &header, data))
+		return -errno;
+	data[0].effective &= ~(1u << CAP_SYS_ADMIN);
+	return syscall(SYS_capset, &header, data) ? -errno : 0;
+}
+
+static int try_bind_without(void *arg)
+{
+	return without_sys_admin() ?: try_bind(arg);
+}
+
+static int try_create_without(void *arg)
+{
+	return without_sys_admin() ?: try_create(arg);
+}
+
+static int try_destroy_without(void *arg)
+{
+	return without_sys_admin() ?: try_destroy(arg);
+}
+
+/* Who may administer the machine needs no bit of a mode; to be root is not enough. */
+TEST_F(rights, administrators)
+{
+	struct kvbm_registry_create r;
+	struct kvbm_manager_create m;
+	struct try t = { .fd = kv_open(), .arg = &m, .flags = ALL_RIGHTS };
+
+	registry_init(&r, "closed");
+	r.uid = UID_OWNER;
+	r.gid = GID_TEAM;
+	r.mode = 0;
+	ASSERT_EQ(0, kv(self->w.fd, KVBM_REGISTRY_CREATE, &r));
+	manager_init(&m, r.out_id, "closed", BLOCKS);
+	m.uid = UID_OWNER;
+	m.gid = GID_TEAM;
+	m.mode = 0;
+	EXPECT_EQ(-EACCES, as(UID_OWNER, GID_TEAM, try_create, &t));
+	EXPECT_EQ(-EACCES, as(0, 0, try_create_without, &t));
+	ASSERT_EQ(0, kv(self->w.fd, KVBM_MANAGER_CREATE, &m));
+	t.id = m.out_id;
+	EXPECT_EQ(-EACCES, bind_as(UID_OWNER, GID_TEAM, m.out_id, ALL_RIGHTS));
+	EXPECT_EQ(-EACCES, as(0, 0, try_bind_without, &t));
+	EXPECT_EQ(0, bind_as(0, 0, m.out_id, ALL_RIGHTS));
+	EXPECT_EQ(0, as(0, 0, try_stats, &t));
+	EXPECT_EQ(-EPERM, as(0, 0, try_destroy_without, &t));
+	EXPECT_EQ(0, as(0, 0, try_destroy, &t));
+	EXPECT_EQ(0, kv_destroy(self->w.fd, KVBM_REGISTRY_DESTROY, r.out_id, 0));
+	close(t.fd);
+}
+
+/* A registry and a manager for somebody. Return: 0 or -errno, the same for both. */
+static int create_for(const struct kv_world *w, uint32_t uid, uint32_t gid)
+{
+	struct kvbm_registry_create r;
+	struct kvbm_manager_create m;
+	int err;
+
+	registry_init(&r, "namespace");
+	r.uid = uid;
+	r.gid = gid;
+	manager_init(&m, w->registry, "namespace", BLOCKS);
+	m.uid = uid;
+	m.gid = gid;
+	err = kv(w->fd, KVBM_REGISTRY_CREATE, &r);
+	return kv(w->fd, KVBM_MANAGER_CREATE, &m) == err ? err : -EPROTO;
+}
+
+static int query_both(const struct kv_world *w, struct kvbm_registry_query *r,
+		      struct kvbm_manager_query *m)
+{
+	*r = (struct kvbm_registry_query){ .size = sizeof(*r), .name = "namespace" };
+	*m = (struct kvbm_manager_query){ .size = sizeof(*m), .registry = w->registry,
+					  .name = "namespace" };
+	return kv(w->fd, KVBM_REGISTRY_QUERY, r) ?: kv(w->fd, KVBM_MANAGER_QUERY, m);
+}
+
+/*
+ * The life of a child in a namespace of its own: 0, or which step went wrong, or 255
+ * where there are none. What it makes in the end it leaves to its parent.
+ */
+static int live_in_namespace(const struct kv_world *w, bool mapped)
+{
+	static const uint32_t nobody[][2] = {
+		{ 0, KVBM_ID_CALLER }, { KVBM_ID_CALLER, 0 }, { 0, 0 },
+		{ UID_INSIDE + 1, KVBM_ID_CALLER }, { KVBM_ID_CALLER, GID_INSIDE + 1 },
+		{ UID_INSIDE, 0 }, { 0, GID_INSIDE }, { INT32_MAX, INT32_MAX },
+	};
+	struct kvbm_registry_query r;
+	struct kvbm_manager_query m;
+	int err = userns_enter(mapped);
+	unsigned int i;
+
+	if (err)
+		return err == -EOPNOTSUPP ? 255 : 254;
+	for (i = 0; i < ARRAY_SIZE(nobody); i++) {
+		if (create_for(w, nobody[i][0], nobody[i][1]) != -EINVAL)
+			return 1 + i;
+		if (query_both(w, &r, &m) != -ENOENT)
+			return 50 + i;
+	}
+	/* Who is nobody is so to others only. */
+	if (create_for(w, mapped ? UID_INSIDE : KVBM_ID_CALLER,
+		       mapped ? GID_INSIDE : KVBM_ID_CALLER))
+		return 100;
+	if (query_both(w, &r, &m))
+		return 101;
+	if (mapped && (r.out_uid != UID_INSIDE || r.out_gid != GID_INSIDE))
+		return 102;
+	if (mapped && (m.out_uid != UID_INSIDE || m.out_gid != GID_INSIDE))
+		return 103;
+	return 0;
+}
+
+static uint32_t listed(int fd, unsigned long cmd)
+{
+	uint64_t ids[64];
+	struct kvbm_list a = { .size = sizeof(a), .ids = ptr(ids), .count = ARRAY_SIZE(ids) };
+
+	return kv(fd, cmd, &a) ? UINT32_MAX : a.out_count;
+}
+
+/* Who is not there in the user namespace of the caller can own nothing. */
+TEST_F(rights, user_namespace)
+{
+	struct kvbm_registry_query r;
+	struct kvbm_manager_query m;
+	uint32_t registries = listed(self->w.fd, KVBM_REGISTRY_LIST);
+	uint32_t managers = listed(self->w.fd, KVBM_MANAGER_LIST);
+	int status, mapped;
+
+	for (mapped = 0; mapped < 2; mapped++) {
+		if (!fork())
+			_exit(live_in_namespace(&self->w, mapped));
+		wait(&status);
+		if (WIFEXITED(status) && WEXITSTATUS(status) == 255)
+			SKIP(return, "no user namespaces");
+		ASSERT_EQ(0, status)
+			TH_LOG("mapped: %d, status %x", mapped, status);
+		/* The last of them was made, by this user. */
+		ASSERT_EQ(0, query_both(&self->w, &r, &m));
+		EXPECT_EQ(geteuid(), r.out_uid);
+		EXPECT_EQ(getegid(), r.out_gid);
+		EXPECT_EQ(geteuid(), m.out_uid);
+		EXPECT_EQ(getegid(), m.out_gid);
+		EXPECT_EQ(registries + 1, listed(self->w.fd, KVBM_REGISTRY_LIST));
+		EXPECT_EQ(managers + 1, listed(self->w.fd, KVBM_MANAGER_LIST));
+		EXPECT_EQ(0, kv_destroy(self->w.fd, KVBM_MANAGER_DESTROY, m.id, 0));
+		EXPECT_EQ(0, kv_destroy(self->w.fd, KVBM_REGISTRY_DESTROY, r.id, 0));
+	}
+}
+
 TEST_F(rights, create_needs_write_on_the_registry)
 {
 	struct kvbm_registry_create r;
@@ -177,6 +338,39 @@ TEST_F(rights, read_only_file)
 	EXPECT_EQ(0, kv_bind(fd, self->w.manager, KVBM_BIND_READ));
 	EXPECT_EQ(0, kv_counters(fd, 0, &c));
 	close(fd);
+}
+
+/* To look how often something was used is one thing, to use it another one. */
+TEST_F(rights, touch_of_a_read_only_file)
+{
+	struct kvbm_hash h = kv_hash(1, 0);
+	struct kvbm_registry_create r;
+	uint8_t count = 99;
+	struct kvbm_frequency a = { .size = sizeof(a), .count = 1, .hashes = ptr(&h),
+				    .out_counts = ptr(&count) };
+	int fd = open(KVBM_DEV, O_RDONLY), i;
+
+	ASSERT_LE(0, fd);
+	registry_init(&r, "sketch");
+	r.sketch_capacity = 1024;
+	ASSERT_EQ(0, kv(self->w.fd, KVBM_REGISTRY_CREATE, &r));
+	a.registry = r.out_id;
+	a.flags = KVBM_FREQUENCY_TOUCH;
+	for (i = 0; i < 2; i++)
+		EXPECT_EQ(-EACCES, kv(fd, KVBM_FREQUENCY, &a));
+	EXPECT_EQ(99, count);
+	a.flags = 0;
+	ASSERT_EQ(0, kv(fd, KVBM_FREQUENCY, &a));
+	EXPECT_EQ(0, count);
+	a.flags = KVBM_FREQUENCY_TOUCH;
+	ASSERT_EQ(0, kv(self->w.fd, KVBM_FREQUENCY, &a));
+	EXPECT_EQ(1, count);
+	EXPECT_EQ(-EACCES, kv(fd, KVBM_FREQUENCY, &a));
+	a.flags = 0;
+	ASSERT_EQ(0, kv(fd, KVBM_FREQUENCY, &a));
+	EXPECT_EQ(1, count);
+	close(fd);
+	EXPECT_EQ(0, kv_destroy(self->w.fd, KVBM_REGISTRY_DESTROY, r.out_id, 0));
 }
 
 /* Read or write a module parameter; false when that cannot be done. */
