@@ -8,6 +8,7 @@
 #include <sys/mount.h>
 #include <sys/wait.h>
 
+#include "kvbm_userns.h"
 #include "kvbm_util.h"
 #include "kselftest_harness.h"
 
@@ -357,6 +358,66 @@ TEST_F(quota, next)
 	q.flags |= KVBM_QUOTA_SET;
 	EXPECT_EQ(-EINVAL, kv(self->w.fd, KVBM_QUOTA, &q));
 	EXPECT_EQ(-EINVAL, kv_next_quota(self->w.fd, m, KVBM_QUOTA_SESSION, 0, &q));
+}
+
+/* What a child sees and does from a namespace: 0, which step went wrong, or 255. */
+static int live_in_namespace(struct _test_data_quota *self, bool mapped)
+{
+	int fd = self->w.fd, err = userns_enter(mapped);
+	uint64_t m = self->manager;
+	struct kvbm_quota q;
+
+	if (err)
+		return err == -EOPNOTSUPP ? 255 : 254;
+	/* They may have a limit outside. */
+	if (set(self, KVBM_QUOTA_UID, USER, 1) != -EINVAL ||
+	    set(self, KVBM_QUOTA_UID, 0, 1) != -EINVAL ||
+	    set(self, KVBM_QUOTA_UID, UID_INSIDE + 1, 1) != -EINVAL)
+		return 1;
+	if (held(self, KVBM_QUOTA_UID, USER) != -EINVAL ||
+	    held(self, KVBM_QUOTA_UID, 0) != -EINVAL)
+		return 2;
+	if (!mapped)
+		return kv_next_quota(fd, m, KVBM_QUOTA_UID, 0, &q) == -ENOENT ? 0 : 3;
+	if (kv_next_quota(fd, m, KVBM_QUOTA_UID, 0, &q) || q.id != UID_INSIDE ||
+	    q.out_held != N || q.blocks != KVBM_QUOTA_NONE)
+		return 4;
+	if (kv_next_quota(fd, m, KVBM_QUOTA_UID, UID_INSIDE + 1, &q) != -ENOENT)
+		return 5;
+	return set(self, KVBM_QUOTA_UID, UID_INSIDE, 2 * N) ? 6 : 0;
+}
+
+/* Numbers are those that the caller knows users by. */
+TEST_F(quota, user_namespace)
+{
+	struct kvbm_quota q;
+	int status, mapped;
+
+	ASSERT_EQ(0, set(self, KVBM_QUOTA_UID, USER, 7));
+	ASSERT_EQ(0, kv_allocate(self->s, N, self->t, NULL, NULL));
+	for (mapped = 0; mapped < 2; mapped++) {
+		if (!fork())
+			_exit(live_in_namespace(self, mapped));
+		wait(&status);
+		if (WIFEXITED(status) && WEXITSTATUS(status) == 255)
+			SKIP(return, "no user namespaces");
+		EXPECT_EQ(0, status)
+			TH_LOG("mapped: %d, status %x", mapped, status);
+		/* Of all that, one limit was set, and that of this user. */
+		ASSERT_EQ(0, kv_next_quota(self->w.fd, self->manager, KVBM_QUOTA_UID, 0,
+					   &q));
+		EXPECT_EQ(geteuid(), q.id);
+		EXPECT_EQ(mapped ? 2 * N : KVBM_QUOTA_NONE, q.blocks);
+		EXPECT_EQ(N, q.out_held);
+		ASSERT_EQ(0, kv_next_quota(self->w.fd, self->manager, KVBM_QUOTA_UID,
+					   q.id + 1, &q));
+		EXPECT_EQ(USER, q.id);
+		EXPECT_EQ(7, q.blocks);
+		EXPECT_EQ(-ENOENT, kv_next_quota(self->w.fd, self->manager,
+						 KVBM_QUOTA_UID, q.id + 1, &q));
+	}
+	EXPECT_EQ(-EDQUOT, kv_allocate(self->s, N + 1, self->t + N, NULL, NULL));
+	EXPECT_EQ(0, kv_allocate(self->s, N, self->t + N, NULL, NULL));
 }
 
 /* What is walked for each session that begins is not to be made long at will. */
