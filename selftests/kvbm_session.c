@@ -198,7 +198,11 @@ TEST_F(session, child_hears_of_its_owners_death)
 	struct kvbm_session_open so = { .size = sizeof(so), .flags = ALL_RIGHTS };
 	struct kvbm_set_threshold threshold = { .size = sizeof(threshold) };
 	struct kvbm_match probe = { .size = sizeof(probe), .flags = KVBM_MATCH_PROBE };
-	int fd = kv_open(), p[2], err;
+	struct kvbm_held held;
+	struct kvbm_holdings holdings = { .size = sizeof(holdings), .count = 1,
+					  .held = ptr(&held) };
+	struct pollfd poller = { .fd = kv_open(), .events = POLLOUT };
+	int fd = poller.fd, p[2], err;
 	struct kvbm_token t;
 	pid_t pid;
 	char c;
@@ -217,6 +221,8 @@ TEST_F(session, child_hears_of_its_owners_death)
 	ASSERT_EQ(1, read(p[0], &c, 1));
 	ASSERT_EQ(0, kv_allocate(fd, 1, &t, NULL, NULL));
 	ASSERT_EQ(0, kv_release(fd, 1, &t));
+	EXPECT_EQ(1, poll(&poller, 1, 0));
+	EXPECT_EQ(POLLOUT, poller.revents);
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
 	expect_reclaimed(_metadata, &self->w, 1);
@@ -226,6 +232,13 @@ TEST_F(session, child_hears_of_its_owners_death)
 	EXPECT_EQ(-EOWNERDEAD, kv(fd, KVBM_SESSION_OPEN, &so));
 	EXPECT_EQ(-EOWNERDEAD, kv(fd, KVBM_SET_THRESHOLD, &threshold));
 	EXPECT_EQ(-EOWNERDEAD, kv(fd, KVBM_MATCH, &probe));
+	memset(&held, 0xff, sizeof(held));
+	EXPECT_EQ(-EOWNERDEAD, kv(fd, KVBM_HOLDINGS, &holdings));
+	EXPECT_EQ(0u, holdings.out_count);
+	EXPECT_EQ(UINT32_MAX, held.guards);
+	/* There are blocks enough, but not for this one. */
+	EXPECT_EQ(1, poll(&poller, 1, 0));
+	EXPECT_EQ(POLLERR | POLLHUP, poller.revents);
 	close(fd);
 }
 
