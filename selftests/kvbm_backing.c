@@ -145,6 +145,103 @@ TEST_F(backing, segments_come_back)
 	EXPECT_EQ(7u, out[0].offset);
 }
 
+/* Beyond the end there is nothing, and no path is written where there is no room. */
+TEST_F(backing, nothing_to_give)
+{
+	static const uint32_t starts[] = { 1, UINT32_MAX };
+	static const uint32_t flags[] = { 0, KVBM_BACKING_FDS };
+	struct kvbm_segment out[2], untouched[2];
+	struct kvbm_backing_get a;
+	char path[KVBM_PATH_SIZE];
+	int fd = kv_memfd(SIZE), i, before;
+
+	ASSERT_EQ(0, set_plain(self, fd, KVBM_BACKING_MEMFD));
+	close(fd);
+	memset(untouched, 0x5a, sizeof(untouched));
+	memcpy(out, untouched, sizeof(out));
+	before = open_files();
+	for (i = 0; i < 4; i++) {
+		a = (struct kvbm_backing_get){
+			.size = sizeof(a), .flags = flags[i / 2], .start = starts[i % 2],
+			.count = 2, .segments = ptr(out), .path = ptr(path),
+			.path_size = sizeof(path) };
+		strcpy(path, "untouched");
+		ASSERT_EQ(0, kv(self->s, KVBM_BACKING_GET, &a));
+		EXPECT_EQ(0u, a.out_count);
+		EXPECT_EQ(1u, a.out_total);
+		EXPECT_EQ(1u, a.out_files);
+		EXPECT_EQ(1u, a.out_path_size);
+		EXPECT_EQ(0, strcmp(path, ""));
+		EXPECT_EQ(0, memcmp(out, untouched, sizeof(out)));
+	}
+	EXPECT_EQ(before, open_files());
+	strcpy(path, "untouched");
+	a = (struct kvbm_backing_get){ .size = sizeof(a), .path = ptr(path) };
+	ASSERT_EQ(0, kv(self->s, KVBM_BACKING_GET, &a));
+	EXPECT_EQ(0u, a.out_path_size);
+	EXPECT_EQ(0, strcmp(path, "untouched"));
+	a = (struct kvbm_backing_get){ .size = sizeof(a), .path_size = sizeof(path) };
+	ASSERT_EQ(0, kv(self->s, KVBM_BACKING_GET, &a));
+	EXPECT_EQ(0u, a.out_path_size);
+}
+
+/* Directories, each in the one before; a descriptor of the last one. */
+static int deep_dir(const char *name, int n)
+{
+	int dir = open("/tmp", O_RDONLY | O_DIRECTORY), next;
+
+	for (; n && dir >= 0; n--) {
+		mkdirat(dir, name, 0700);
+		next = openat(dir, name, O_RDONLY | O_DIRECTORY);
+		close(dir);
+		dir = next;
+	}
+	return dir;
+}
+
+static void remove_deep_dir(int dir, const char *name, int n)
+{
+	int above;
+
+	for (; n; n--) {
+		above = openat(dir, "..", O_RDONLY | O_DIRECTORY);
+		unlinkat(above, name, AT_REMOVEDIR);
+		close(dir);
+		dir = above;
+	}
+	close(dir);
+}
+
+/* A path that is longer than any may be is none, and the file is one all the same. */
+TEST_F(backing, path_too_long)
+{
+	const int depth = KVBM_PATH_SIZE / 250 + 1;
+	struct kvbm_segment out;
+	struct kvbm_backing_get a;
+	char name[251] = "", path[KVBM_PATH_SIZE] = "untouched";
+	int dir, fd;
+
+	memset(name, 'd', sizeof(name) - 1);
+	dir = deep_dir(name, depth);
+	ASSERT_LE(0, dir);
+	fd = openat(dir, "blocks", O_RDWR | O_CREAT, 0600);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, ftruncate(fd, SIZE));
+	ASSERT_EQ(0, set_plain(self, fd, KVBM_BACKING_FILE));
+	close(fd);
+	a = (struct kvbm_backing_get){ .size = sizeof(a), .flags = KVBM_BACKING_FDS,
+				       .count = 1, .segments = ptr(&out),
+				       .path = ptr(path), .path_size = sizeof(path) };
+	EXPECT_EQ(0, kv(self->s, KVBM_BACKING_GET, &a));
+	EXPECT_EQ(1u, a.out_count);
+	EXPECT_EQ(1u, a.out_path_size);
+	EXPECT_EQ(0, strcmp(path, ""));
+	EXPECT_LE(0, out.fd);
+	close(out.fd);
+	EXPECT_EQ(0, unlinkat(dir, "blocks", 0));
+	remove_deep_dir(dir, name, depth);
+}
+
 /* The bytes outlive who made them; nothing is left of them after the manager. */
 TEST_F(backing, outlives_its_maker)
 {
