@@ -1380,7 +1380,8 @@ struct kvbm_backing_set {
  * @manager: id; 0 for the one the file is bound to; with KVBM_BACKING_FDS: 0
  * @segments: out, array of @count struct kvbm_segment
  * @path: out, optional, @path_size bytes: the path of the file of segment
- *	@start, cut off to fit, with a NUL at the end; empty when it has none
+ *	@start, cut off to fit, with a NUL at the end; empty when it has none, or
+ *	one of more than KVBM_PATH_SIZE bytes
  * @start: how many segments to leave out
  * @count: room in @segments, 0 to KVBM_MAX_SEGMENTS
  * @path_size: room in @path, 0 to KVBM_PATH_SIZE
