@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "kvbm_trap.h"
 #include "kvbm_util.h"
 #include "kselftest_harness.h"
 
@@ -295,6 +296,150 @@ TEST_F(events, blocking)
 	close(w.fd);
 }
 
+/* One who reads in a thread of its own. */
+struct reader {
+	int fd;
+	char *to;
+	size_t size;
+	ssize_t got;
+	int err;
+	pthread_t thread;
+};
+
+static void *read_events(void *arg)
+{
+	struct reader *r = arg;
+	ssize_t got = read(r->fd, r->to, r->size);
+
+	r->err = errno;
+	__atomic_store_n(&r->got, got, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+static int reader_start(struct reader *r, int fd, char *to, size_t size)
+{
+	*r = (struct reader){ .fd = fd, .to = to, .size = size, .got = -2 };
+	return pthread_create(&r->thread, NULL, read_events, r);
+}
+
+/* Signals, until it has come back. */
+static void reader_interrupt(struct reader *r)
+{
+	while (__atomic_load_n(&r->got, __ATOMIC_ACQUIRE) == -2) {
+		pthread_kill(r->thread, SIGUSR1);
+		usleep(1000);
+	}
+	pthread_join(r->thread, NULL);
+}
+
+/* A trap for readers, whom a signal, without SA_RESTART, interrupts. */
+static int reader_trap(struct trap *trap, unsigned int pages, unsigned int stops)
+{
+	struct sigaction action = { .sa_handler = ignore };
+
+	sigaction(SIGUSR1, &action, NULL);
+	return trap_make(trap, pages, stops);
+}
+
+/* Who waits for another reader of the same file can be interrupted. */
+TEST_F(events, interrupted_before_another_is_done)
+{
+	struct reader first, second;
+	struct trap trap;
+	char buf[4096];
+	int fd;
+
+	if (reader_trap(&trap, 1, 1))
+		SKIP(return, "no userfaultfd");
+	fd = events_open(self->w.fd, self->w.registry, 0, NULL);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, churn(self->w.session, 1, 0));
+	ASSERT_EQ(0, reader_start(&first, fd, trap.pages, TRAP_PAGE));
+	ASSERT_EQ(0, trap_wait(&trap));
+	ASSERT_EQ(0, reader_start(&second, fd, buf, sizeof(buf)));
+	reader_interrupt(&second);
+	EXPECT_EQ(-1, second.got);
+	EXPECT_EQ(EINTR, second.err);
+	ASSERT_EQ(0, trap_let_go(&trap, 0));
+	pthread_join(first.thread, NULL);
+	EXPECT_EQ(RECORD, first.got);
+	EXPECT_EQ(KVBM_EVENT_STORED, ((struct kvbm_event_record *)trap.pages)->type);
+	/* Nothing was lost, and nothing comes twice. */
+	ASSERT_EQ(0, churn(self->w.session, 1, 1));
+	EXPECT_EQ(RECORD, read(fd, buf, sizeof(buf)));
+	EXPECT_EQ(((struct kvbm_event_record *)trap.pages)->sequence + 1,
+		  ((struct kvbm_event_record *)buf)->sequence);
+	close(fd);
+	trap_end(&trap);
+}
+
+/* Two wait for one event: who is too late for it can still be interrupted. */
+TEST_F(events, interrupted_after_another_was_faster)
+{
+	struct reader readers[2];
+	struct trap trap;
+	int fd, i, faster;
+
+	if (reader_trap(&trap, 2, 2))
+		SKIP(return, "no userfaultfd");
+	fd = events_open(self->w.fd, self->w.registry, 0, NULL);
+	ASSERT_LE(0, fd);
+	for (i = 0; i < 2; i++)
+		ASSERT_EQ(0, reader_start(&readers[i], fd, trap.pages + i * TRAP_PAGE,
+					  TRAP_PAGE));
+	usleep(50000);
+	ASSERT_EQ(0, churn(self->w.session, 1, 0));
+	faster = trap_wait(&trap);
+	ASSERT_TRUE(faster == 0 || faster == 1);
+	reader_interrupt(&readers[!faster]);
+	EXPECT_EQ(-1, readers[!faster].got);
+	EXPECT_EQ(EINTR, readers[!faster].err);
+	ASSERT_EQ(0, trap_let_go(&trap, faster));
+	pthread_join(readers[faster].thread, NULL);
+	EXPECT_EQ(RECORD, readers[faster].got);
+	close(fd);
+	trap_end(&trap);
+}
+
+/* A signal between two parts of a long read: what was read is had, and no more. */
+TEST_F(events, interrupted_half_way)
+{
+	const struct kvbm_event_record *r;
+	unsigned int i, total = 600;
+	uint64_t expected;
+	struct reader reader;
+	struct trap trap;
+	ssize_t at;
+	int fd;
+
+	if (reader_trap(&trap, 32, 1))
+		SKIP(return, "no userfaultfd");
+	fd = events_open(self->w.fd, self->w.registry, KVBM_EVENTS_NONBLOCK, &expected);
+	ASSERT_LE(0, fd);
+	for (i = 0; i < total; i++)
+		ASSERT_EQ(0, churn(self->w.session, 1, i));
+	ASSERT_LT(total * RECORD, trap.size);
+	ASSERT_EQ(0, reader_start(&reader, fd, trap.pages, trap.size));
+	ASSERT_EQ(0, trap_wait(&trap));
+	ASSERT_EQ(0, pthread_kill(reader.thread, SIGUSR1));
+	ASSERT_EQ(0, trap_let_go(&trap, 0));
+	pthread_join(reader.thread, NULL);
+	ASSERT_LT(0, reader.got);
+	EXPECT_GT(total * RECORD, reader.got);
+	for (at = 0; at < reader.got; at += r->size) {
+		r = (void *)(trap.pages + at);
+		EXPECT_EQ(expected++, r->sequence);
+	}
+	EXPECT_EQ(reader.got, at);
+	/* The rest can be read. */
+	while ((r = next_of(self, fd)))
+		EXPECT_EQ(expected++, r->sequence);
+	EXPECT_EQ(event_stats(&self->w).next, expected);
+	EXPECT_EQ(0, event_stats(&self->w).dropped);
+	close(fd);
+	trap_end(&trap);
+}
+
 /* Bad memory or too little of it gets nothing, and nothing is lost. */
 TEST_F(events, buffers)
 {
@@ -548,6 +693,45 @@ TEST_F(events, dump)
 	close(s);
 	EXPECT_EQ(0, kv_destroy(self->w.fd, KVBM_MANAGER_DESTROY, m.out_id, 0));
 	close(fd);
+}
+
+/* A call looks at so many blocks and no more, even where it ends with a manager. */
+TEST_F(events, dump_of_many_blocks)
+{
+	struct kvbm_events_dump a = { .size = sizeof(a) };
+	const struct kvbm_event_record *r;
+	unsigned int n = 0, calls = 0, i;
+	struct kvbm_manager_create m[2];
+	uint64_t of[3];
+	int s;
+
+	/* With the first manager, and one for each manager, as many as a batch has. */
+	manager_init(&m[0], self->w.registry, "many", KVBM_MAX_BATCH - BLOCKS - 2);
+	manager_init(&m[1], self->w.registry, "last", 1);
+	ASSERT_EQ(0, churn(self->w.session, 1, 0));
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(0, kv(self->w.fd, KVBM_MANAGER_CREATE, &m[i]));
+		s = kv_session(m[i].out_id, ALL_RIGHTS);
+		ASSERT_EQ(0, churn(s, 1, 1 + i));
+		close(s);
+	}
+	do {
+		ASSERT_EQ(0, dump_part(self->w.fd, &a, self->w.registry, self->buf,
+				       sizeof(self->buf)));
+		ASSERT_GT(10, ++calls);
+		for (i = 0; i < a.out_bytes; i += RECORD, n++) {
+			ASSERT_GT(3, n);
+			r = (void *)(self->buf + i);
+			of[n] = r->manager;
+		}
+	} while (a.manager);
+	ASSERT_EQ(3, n);
+	EXPECT_LT(1, calls);
+	EXPECT_EQ(self->w.manager, of[0]);
+	for (i = 0; i < 2; i++) {
+		EXPECT_EQ(m[i].out_id, of[1 + i]);
+		EXPECT_EQ(0, kv_destroy(self->w.fd, KVBM_MANAGER_DESTROY, m[i].out_id, 0));
+	}
 }
 
 /* What an event file shows, by reading or by dumping, is of one registry alone. */
