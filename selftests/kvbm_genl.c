@@ -229,6 +229,68 @@ TEST_F_TIMEOUT(genl, dumps, 300)
 	}
 }
 
+/*
+ * Small ones, OTHERS of them, of a registry or registries. Their names are longer by
+ * @more bytes in all: where in the next one a message ends goes with that.
+ */
+static int make_others(int fd, uint64_t registry, int more, uint64_t *ids)
+{
+	struct kvbm_registry_create r;
+	struct kvbm_manager_create m;
+	char name[KVBM_NAME_SIZE];
+	int i, longer, err = 0;
+
+	for (i = 0; i < OTHERS && !err; i++) {
+		longer = more < 60 ? more : 60;
+		more -= longer;
+		memset(name, 0, sizeof(name));
+		memset(name, '0', longer + 2);
+		name[longer] += i / 10;
+		name[longer + 1] += i % 10;
+		if (registry) {
+			manager_init(&m, registry, name, 1);
+			err = kv(fd, KVBM_MANAGER_CREATE, &m);
+			ids[i] = m.out_id;
+		} else {
+			registry_init(&r, name);
+			r.capacity = 1;
+			err = kv(fd, KVBM_REGISTRY_CREATE, &r);
+			ids[i] = r.out_id;
+		}
+	}
+	return err;
+}
+
+/* Wherever a message ends, in a header too: what did not fit is in the next one. */
+TEST_F_TIMEOUT(genl, dumps_end_anywhere, 300)
+{
+	const int header = NLMSG_HDRLEN + GENL_HDRLEN;
+	uint64_t others[OTHERS], registry;
+	int more, i, k, cmd, before;
+	unsigned long destroy;
+	struct seen s;
+
+	for (k = 0; k < 2; k++) {
+		registry = k ? self->w.registry : 0;
+		cmd = k ? KVBM_NL_CMD_MANAGER_GET : KVBM_NL_CMD_REGISTRY_GET;
+		destroy = k ? KVBM_MANAGER_DESTROY : KVBM_REGISTRY_DESTROY;
+		ASSERT_EQ(0, first_dump(self->family.id, cmd, &self->w, registry, &s));
+		before = s.messages;
+		/* Nobody is longer than that without its name. */
+		for (more = 0; more < 250; more += header) {
+			ASSERT_EQ(0, make_others(self->w.fd, registry, more, others));
+			EXPECT_EQ(0, first_dump(self->family.id, cmd, &self->w, registry,
+						&s));
+			EXPECT_EQ(before + OTHERS, s.messages)
+				TH_LOG("names longer by %d bytes", more);
+			EXPECT_LT(1u, s.datagrams);
+			EXPECT_EQ(k ? before + OTHERS : 1, s.ours);
+			for (i = 0; i < OTHERS; i++)
+				ASSERT_EQ(0, kv_destroy(self->w.fd, destroy, others[i], 0));
+		}
+	}
+}
+
 TEST_F(genl, content)
 {
 	struct kvbm_manager_create m;
@@ -343,6 +405,23 @@ TEST_F(genl, events)
 	ASSERT_EQ(0, churn(self->w.session, 2, 1));
 	EXPECT_EQ(first, query(&self->w).out_events.next);
 	close(listener);
+}
+
+/* A socket of another protocol may have the same number, and end. */
+TEST_F(genl, another_protocol)
+{
+	int other = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	struct sockaddr_nl address;
+	socklen_t len = sizeof(address);
+	uint64_t first;
+
+	ASSERT_EQ(0, getsockname(self->nl, (void *)&address, &len));
+	ASSERT_EQ(0, bind(other, (void *)&address, sizeof(address)));
+	ASSERT_EQ(0, start(self->nl, self->family.id, self->w.registry, &first));
+	close(other);
+	EXPECT_EQ(1, query(&self->w).out_events.listeners);
+	EXPECT_EQ(-EEXIST, request(self->nl, self->family.id, KVBM_NL_CMD_EVENTS_START,
+				   self->w.registry));
 }
 
 /* What happens at once is told at once. */
@@ -602,6 +681,9 @@ TEST_F(genl, malformed)
 		nl_put(&m, KVBM_NL_A_REGISTRY, junk, 8);
 		if (cmd != KVBM_NL_CMD_REGISTRY_GET)
 			EXPECT_EQ(-ENOENT, nl_ask(self->nl, &m, NULL, NULL));
+		/* Nor one of this number. */
+		if (flags == NLM_F_ACK)
+			EXPECT_EQ(-ENOENT, request(self->nl, family, cmd, 0));
 		/* An attribute that ends beyond the message. */
 		nl_init(&m, family, cmd, flags);
 		put_registry(&m, self->w.registry);
