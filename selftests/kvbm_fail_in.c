@@ -117,6 +117,79 @@ TEST_F_TIMEOUT(fail_in, answers, 300)
 	close(fd);
 }
 
+/* Whoever cannot be charged is not bound, and what was made to be bound to is not made. */
+TEST_F_TIMEOUT(fail_in, create_and_bind, 300)
+{
+	struct kvbm_registry_create r;
+	struct kvbm_manager_create m;
+	struct kvbm_counters c;
+	int fd = kv_open();
+
+	registry_init(&r, "bound");
+	ASSERT_EQ(0, kv(fd, KVBM_REGISTRY_CREATE, &r));
+	manager_init(&m, r.out_id, "m", BLOCKS);
+	m.bind_flags = ALL_RIGHTS;
+	ASSERT_TRUE(find_function("kvbm_quota_join", "kvbm", &self->span));
+	refused(_metadata, &self->span, fd, KVBM_MANAGER_CREATE, &m, KVBM_MANAGER_LIST,
+		-ENOMEM);
+	EXPECT_EQ(-ENOTCONN, kv_counters(fd, 0, &c));
+	EXPECT_NE(0, access("/sys/class/kvbm/bound:m", F_OK));
+	ASSERT_EQ(0, kv(fd, KVBM_MANAGER_CREATE, &m));
+	EXPECT_EQ(0, kv_counters(fd, 0, &c));
+	EXPECT_EQ(0, kv_destroy(fd, KVBM_MANAGER_DESTROY, m.out_id, 0));
+	EXPECT_EQ(0, kv_destroy(fd, KVBM_REGISTRY_DESTROY, r.out_id, 0));
+	close(fd);
+}
+
+/* The one descriptor below 256 that was not there before, -1 for none, -2 for many. */
+static int new_descriptor(const bool *before)
+{
+	int fd, found = -1;
+
+	for (fd = 0; fd < 256; fd++) {
+		if (before[fd] || fcntl(fd, F_GETFD) < 0)
+			continue;
+		if (found >= 0)
+			return -2;
+		found = fd;
+	}
+	return found;
+}
+
+/* Whoever cannot be told of a descriptor does not have it, whether asked for or not. */
+TEST_F_TIMEOUT(fail_in, segments, 300)
+{
+	struct kvbm_segment segment, out;
+	struct kvbm_backing_get a = { .size = sizeof(a), .count = 1,
+				      .segments = ptr(&out) };
+	bool before[256];
+	struct kv_world w;
+	int fd, i;
+
+	ASSERT_EQ(0, kv_world_make(&w, BLOCKS, KVBM_DUP_ALLOW));
+	fd = kv_memfd(BLOCKS * 4096);
+	segment = kv_segment(fd, KVBM_BACKING_MEMFD, 0, 4096, 4096);
+	ASSERT_EQ(0, kv_set_backing(w.session, 0, 1, &segment));
+	close(fd);
+	for (fd = 0; fd < 256; fd++)
+		before[fd] = fcntl(fd, F_GETFD) >= 0;
+	for (i = 0; i < 2; i++) {
+		a.flags = i ? KVBM_BACKING_FDS : 0;
+		CONFINE("kvbm_call_put", "kvbm");
+		ASSERT_TRUE(fail_all(true));
+		EXPECT_EQ(-EFAULT, kv(w.session, KVBM_BACKING_GET, &a));
+		ASSERT_TRUE(reset_faults());
+		EXPECT_EQ(0u, a.out_total);
+		EXPECT_EQ(-1, new_descriptor(before));
+		ASSERT_EQ(0, kv(w.session, KVBM_BACKING_GET, &a));
+		EXPECT_EQ(1u, a.out_total);
+		EXPECT_EQ(i ? out.fd : -1, new_descriptor(before));
+		a.out_total = 0;
+	}
+	close(out.fd);
+	EXPECT_EQ(0, kv_world_end(&w));
+}
+
 /* Whether one can listen when there may be so many bytes. */
 static bool suffices(const struct kv_world *w, uint64_t bytes)
 {
@@ -183,6 +256,43 @@ TEST_F_TIMEOUT(fail_in, sessions, 300)
 	EXPECT_EQ(ARRAY_SIZE(info), a.out_count);
 	for (i = 0; i < ARRAY_SIZE(others); i++)
 		close(others[i]);
+	EXPECT_EQ(0, kv_world_end(&w));
+}
+
+/* Arrays for which the stack is too small, in calls that take nothing. */
+TEST_F_TIMEOUT(fail_in, arrays, 300)
+{
+	struct kvbm_hash h[100];
+	struct kvbm_match probe = { .size = sizeof(probe), .flags = KVBM_MATCH_PROBE,
+				    .count = ARRAY_SIZE(h), .hashes = ptr(h) };
+	struct kvbm_segment in[100], out[100];
+	struct kvbm_backing_get get = { .size = sizeof(get), .count = ARRAY_SIZE(out),
+					.segments = ptr(out) };
+	struct kvbm_token t[BLOCKS];
+	unsigned int i, fd;
+	struct kv_world w;
+
+	ASSERT_EQ(0, kv_world_make(&w, BLOCKS, KVBM_DUP_ALLOW));
+	fd = kv_memfd(BLOCKS * 4096);
+	for (i = 0; i < ARRAY_SIZE(in); i++)
+		in[i] = kv_segment(fd, KVBM_BACKING_MEMFD, 0, 4096, 4096);
+	ASSERT_EQ(0, kv_set_backing(w.session, 0, ARRAY_SIZE(in), in));
+	close(fd);
+	kv_hashes(h, 1, ARRAY_SIZE(h));
+	ASSERT_EQ(0, kv_fill(w.session, 1, BLOCKS, t));
+	memset(out, 0x5a, sizeof(out));
+	CONFINE("kvbm_arrays_init", "kvbm");
+	ASSERT_TRUE(fail_all(true));
+	EXPECT_EQ(-ENOMEM, kv(w.session, KVBM_MATCH, &probe));
+	EXPECT_EQ(-ENOMEM, kv(w.session, KVBM_BACKING_GET, &get));
+	ASSERT_TRUE(reset_faults());
+	EXPECT_EQ(0u, probe.out_count);
+	EXPECT_EQ(0x5a5a5a5a, out[0].fd);
+	ASSERT_EQ(0, kv(w.session, KVBM_MATCH, &probe));
+	EXPECT_EQ(BLOCKS, probe.out_count);
+	ASSERT_EQ(0, kv(w.session, KVBM_BACKING_GET, &get));
+	EXPECT_EQ(ARRAY_SIZE(out), get.out_count);
+	EXPECT_EQ(-1, out[0].fd);
 	EXPECT_EQ(0, kv_world_end(&w));
 }
 
@@ -275,6 +385,36 @@ TEST_F_TIMEOUT(fail_in, subscription, 300)
 	EXPECT_EQ(0, err);
 	/* At least for the answer, who asks, and the feed. */
 	EXPECT_LE(3u, refused);
+	close(nl);
+	EXPECT_EQ(0, kv_world_end(&w));
+}
+
+static void count_messages(void *arg, const struct nlmsghdr *h)
+{
+	++*(unsigned int *)arg;
+}
+
+/* A dump of contents that cannot begin; the socket is as good as before. */
+TEST_F_TIMEOUT(fail_in, content, 300)
+{
+	struct nl_family family;
+	unsigned int n = 0, i;
+	struct nl_message m;
+	struct kv_world w;
+	int nl = nl_open(0);
+
+	ASSERT_EQ(0, kv_world_make(&w, BLOCKS, KVBM_DUP_ALLOW));
+	ASSERT_EQ(0, nl_find(nl, &family));
+	CONFINE("content_start", "kvbm");
+	for (i = 0; i < 2; i++) {
+		nl_init(&m, family.id, KVBM_NL_CMD_CONTENT_GET, NLM_F_DUMP);
+		nl_put(&m, KVBM_NL_A_REGISTRY, &w.registry, sizeof(w.registry));
+		if (!i)
+			ASSERT_TRUE(fail_all(true));
+		EXPECT_EQ(i ? 0 : -ENOMEM, nl_ask(nl, &m, count_messages, &n));
+		ASSERT_TRUE(reset_faults());
+		EXPECT_EQ(i, n);
+	}
 	close(nl);
 	EXPECT_EQ(0, kv_world_end(&w));
 }
