@@ -62,7 +62,7 @@ fi
 		"$out/list"
 module_args=() after=''
 if [[ $kernel = gcov-* ]]; then
-	module_args=(GCOV_PROFILE=y)
+	module_args=(GCOV_PROFILE=y KCFLAGS=-Og)
 	after=gcov
 fi
 ko=$("$here/build-module.sh" "$kernel" "${module_args[@]}")
