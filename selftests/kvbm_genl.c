@@ -230,64 +230,47 @@ TEST_F_TIMEOUT(genl, dumps, 300)
 }
 
 /*
- * Small ones, OTHERS of them, of a registry or registries. Their names are longer by
- * @more bytes in all: where in the next one a message ends goes with that.
+ * The kernel makes messages as long as who reads last had room for. Wherever one
+ * ends, in a header too: what did not fit is in the next one.
  */
-static int make_others(int fd, uint64_t registry, int more, uint64_t *ids)
-{
-	struct kvbm_registry_create r;
-	struct kvbm_manager_create m;
-	char name[KVBM_NAME_SIZE];
-	int i, longer, err = 0;
-
-	for (i = 0; i < OTHERS && !err; i++) {
-		longer = more < 60 ? more : 60;
-		more -= longer;
-		memset(name, 0, sizeof(name));
-		memset(name, '0', longer + 2);
-		name[longer] += i / 10;
-		name[longer + 1] += i % 10;
-		if (registry) {
-			manager_init(&m, registry, name, 1);
-			err = kv(fd, KVBM_MANAGER_CREATE, &m);
-			ids[i] = m.out_id;
-		} else {
-			registry_init(&r, name);
-			r.capacity = 1;
-			err = kv(fd, KVBM_REGISTRY_CREATE, &r);
-			ids[i] = r.out_id;
-		}
-	}
-	return err;
-}
-
-/* Wherever a message ends, in a header too: what did not fit is in the next one. */
 TEST_F_TIMEOUT(genl, dumps_end_anywhere, 300)
 {
-	const int header = NLMSG_HDRLEN + GENL_HDRLEN;
-	uint64_t others[OTHERS], registry;
-	int more, i, k, cmd, before;
-	unsigned long destroy;
+	static const int commands[] = { KVBM_NL_CMD_REGISTRY_GET, KVBM_NL_CMD_MANAGER_GET,
+					KVBM_NL_CMD_STATS_GET };
+	uint64_t registries[OTHERS], managers[OTHERS];
+	struct kvbm_manager_create m;
+	struct nl_family family;
+	char name[16];
 	struct seen s;
+	int i, nl;
 
-	for (k = 0; k < 2; k++) {
-		registry = k ? self->w.registry : 0;
-		cmd = k ? KVBM_NL_CMD_MANAGER_GET : KVBM_NL_CMD_REGISTRY_GET;
-		destroy = k ? KVBM_MANAGER_DESTROY : KVBM_REGISTRY_DESTROY;
-		ASSERT_EQ(0, first_dump(self->family.id, cmd, &self->w, registry, &s));
-		before = s.messages;
-		/* Nobody is longer than that without its name. */
-		for (more = 0; more < 250; more += header) {
-			ASSERT_EQ(0, make_others(self->w.fd, registry, more, others));
-			EXPECT_EQ(0, first_dump(self->family.id, cmd, &self->w, registry,
-						&s));
-			EXPECT_EQ(before + OTHERS, s.messages)
-				TH_LOG("names longer by %d bytes", more);
+	ASSERT_EQ(0, make_registries(self->w.fd, "other", OTHERS, registries));
+	for (i = 0; i < OTHERS; i++) {
+		snprintf(name, sizeof(name), "other-%d", i);
+		manager_init(&m, self->w.registry, name, 1);
+		ASSERT_EQ(0, kv(self->w.fd, KVBM_MANAGER_CREATE, &m));
+		managers[i] = m.out_id;
+	}
+	for (i = 0; i < 3; i++) {
+		/* By less than a header, until an object more has fit. */
+		for (nl_room = 4096; nl_room < 4096 + 600;
+		     nl_room += NLMSG_HDRLEN + GENL_HDRLEN) {
+			nl = nl_open(0);
+			EXPECT_EQ(0, nl_find(nl, &family));
+			EXPECT_EQ(0, dump(nl, family.id, commands[i], &self->w,
+					  i ? self->w.registry : 0, &s));
+			EXPECT_EQ(OTHERS + 1u, s.messages)
+				TH_LOG("command %d, room for %zu", commands[i], nl_room);
+			EXPECT_EQ(i ? OTHERS + 1u : 1u, s.ours);
 			EXPECT_LT(1u, s.datagrams);
-			EXPECT_EQ(k ? before + OTHERS : 1, s.ours);
-			for (i = 0; i < OTHERS; i++)
-				ASSERT_EQ(0, kv_destroy(self->w.fd, destroy, others[i], 0));
+			close(nl);
 		}
+	}
+	nl_room = NL_BUFFER;
+	for (i = 0; i < OTHERS; i++) {
+		EXPECT_EQ(0, kv_destroy(self->w.fd, KVBM_MANAGER_DESTROY, managers[i], 0));
+		EXPECT_EQ(0, kv_destroy(self->w.fd, KVBM_REGISTRY_DESTROY, registries[i],
+					0));
 	}
 }
 

@@ -17,6 +17,8 @@
 #include <linux/netlink.h>
 
 #define NL_BUFFER	(64 << 10)
+/* Bytes to receive at a time, at most so many. */
+static size_t nl_room = NL_BUFFER;
 
 struct nl_message {
 	struct nlmsghdr h;
@@ -111,7 +113,7 @@ static inline int nl_answers(int fd, uint32_t sequence,
 	int len, err;
 
 	for (;;) {
-		len = recv(fd, buf, sizeof(buf), 0);
+		len = recv(fd, buf, nl_room, 0);
 		if (len < 0)
 			return -errno;
 		for (h = (void *)buf; NLMSG_OK(h, (unsigned int)len);
