@@ -84,7 +84,7 @@ static inline bool tap_run_one(const struct tap_test *test, unsigned int number)
 	 * A deadlock ends the program, and shows as a plan that was not kept. In a VM
 	 * it is known how long programs may take, on this kernel.
 	 */
-	alarm(program ? atoi(program) : 300 * kvbm_long());
+	alarm(program ? strtoul(program, NULL, 10) : 300 * kvbm_long());
 	tap_failures = 0;
 	if (!setjmp(tap_end))
 		test->run();
