@@ -296,14 +296,6 @@ TEST_F_TIMEOUT(fail_in, arrays, 300)
 	EXPECT_EQ(0, kv_world_end(&w));
 }
 
-static bool enter(const char *group)
-{
-	char path[128];
-
-	snprintf(path, sizeof(path), "%s/cgroup.procs", group);
-	return !kv_write_file(path, "0");
-}
-
 /* Every group above that of the caller is charged, or none. */
 TEST_F_TIMEOUT(fail_in, groups, 300)
 {
@@ -314,7 +306,7 @@ TEST_F_TIMEOUT(fail_in, groups, 300)
 
 	mkdir(CGROUP "/kvbm-in", 0755);
 	mkdir(CGROUP "/kvbm-in/below", 0755);
-	if (!enter(CGROUP "/kvbm-in/below"))
+	if (kv_enter_cgroup(CGROUP "/kvbm-in/below"))
 		SKIP(return, "no cgroup v2");
 	ASSERT_EQ(0, kv_world_make(&w, BLOCKS, KVBM_DUP_ALLOW));
 	close(w.session);
@@ -340,7 +332,7 @@ TEST_F_TIMEOUT(fail_in, groups, 300)
 	EXPECT_EQ(0, kv_next_quota(w.fd, w.manager, KVBM_QUOTA_UID, 0, &q));
 	w.session = fd;
 	EXPECT_EQ(0, kv_world_end(&w));
-	EXPECT_TRUE(enter(CGROUP));
+	EXPECT_EQ(0, kv_enter_cgroup(CGROUP));
 	EXPECT_EQ(0, rmdir(CGROUP "/kvbm-in/below"));
 	EXPECT_EQ(0, rmdir(CGROUP "/kvbm-in"));
 }

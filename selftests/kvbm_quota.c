@@ -281,20 +281,6 @@ TEST_F(quota, pins)
 	close(s);
 }
 
-/* The caller, into a group. */
-static int enter_cgroup(const char *path)
-{
-	char procs[64];
-	FILE *f;
-
-	snprintf(procs, sizeof(procs), "%s/cgroup.procs", path);
-	f = fopen(procs, "w");
-	if (!f)
-		return -errno;
-	fprintf(f, "0");
-	return fclose(f) ? -errno : 0;
-}
-
 /* The limit of a group is one of all groups below it. */
 TEST_F(quota, of_cgroups)
 {
@@ -306,7 +292,7 @@ TEST_F(quota, of_cgroups)
 	for (i = 0; i < 3; i++) {
 		if (mkdir(paths[i], 0755) || stat(paths[i], &st[i]))
 			SKIP(return, "no cgroup v2");
-		ASSERT_EQ(0, enter_cgroup(paths[i]));
+		ASSERT_EQ(0, kv_enter_cgroup(paths[i]));
 		/* One has a limit before it has a session. */
 		if (!i)
 			ASSERT_EQ(0, set(self, KVBM_QUOTA_CGROUP, st[0].st_ino, 2 * N));
@@ -327,7 +313,7 @@ TEST_F(quota, of_cgroups)
 		close(fds[i]);
 	EXPECT_EQ(0, held(self, KVBM_QUOTA_CGROUP, st[0].st_ino));
 	EXPECT_EQ(0, held(self, KVBM_QUOTA_CGROUP, 1));
-	ASSERT_EQ(0, enter_cgroup("/sys/fs/cgroup"));
+	ASSERT_EQ(0, kv_enter_cgroup("/sys/fs/cgroup"));
 	while (i--)
 		EXPECT_EQ(0, rmdir(paths[i]));
 }

@@ -124,6 +124,15 @@ static inline int kv_set_parameter(const char *name, const char *value)
 	return kv_write_file(path, value);
 }
 
+/* The caller, into a control group. Return: 0 or -errno. */
+static inline int kv_enter_cgroup(const char *group)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/cgroup.procs", group);
+	return kv_write_file(path, "0");
+}
+
 /* In a storm all of them would end at once. */
 static inline int kv_poll(struct pollfd *fds, nfds_t n, int timeout)
 {
