@@ -204,11 +204,13 @@ class Judge:
             say(f"# {file:<36} {len(lines):>6} {percent(lines):>6.1f}% "
                 f"{len(branches):>9} {percent(branches):>6.1f}%")
             source = Source(file)
-            met |= {(file, source.key(n)) for n in coverage.lines[file]}
-            for numbers, to in zip(coverage.lost(file), unknown):
-                to += [f"{file}:{n}: {source.key(n)}" for n in numbers
-                       if (file, source.key(n)) not in self.known and
-                       not (to is unknown[1] and source.is_aside(n))]
+            keys = {n: source.key(n) for n in coverage.lines[file]}
+            met |= {(file, key) for key in keys.values()}
+            lost, untaken = coverage.lost(file)
+            untaken = [n for n in untaken if not source.is_aside(n)]
+            for numbers, to in zip((lost, untaken), unknown):
+                to += [f"{file}:{n}: {keys[n]}" for n in numbers
+                       if (file, keys[n]) not in self.known]
         say(f"# {'all':<36} {len(total):>6} {percent(total):>6.1f}% "
             f"{len(total_branches):>9} {percent(total_branches):>6.1f}%")
         if not goal:
