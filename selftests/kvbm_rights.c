@@ -103,16 +103,31 @@ static int bind_as(uid_t uid, gid_t gid, uint64_t id, uint32_t flags)
 	return err;
 }
 
+/* Of the owner and the team, whoever makes it. */
+static void owned_registry(struct kvbm_registry_create *r, const char *name, uint32_t mode)
+{
+	registry_init(r, name);
+	r->uid = UID_OWNER;
+	r->gid = GID_TEAM;
+	r->mode = mode;
+}
+
+static void owned_manager(struct kvbm_manager_create *m, uint64_t registry,
+			  const char *name, uint32_t mode)
+{
+	manager_init(m, registry, name, BLOCKS);
+	m->uid = UID_OWNER;
+	m->gid = GID_TEAM;
+	m->mode = mode;
+}
+
 TEST_F(rights, mode_decides)
 {
 	struct kvbm_manager_create m;
 	struct try t = { .fd = self->w.fd };
 	const uint32_t r = KVBM_BIND_READ, w = KVBM_BIND_WRITE;
 
-	manager_init(&m, self->w.registry, "owned", BLOCKS);
-	m.uid = UID_OWNER;
-	m.gid = GID_TEAM;
-	m.mode = 0640;
+	owned_manager(&m, self->w.registry, "owned", 0640);
 	ASSERT_EQ(0, kv(self->w.fd, KVBM_MANAGER_CREATE, &m));
 	t.id = m.out_id;
 	EXPECT_EQ(0, bind_as(UID_OWNER, GID_OTHER, m.out_id, r | w));
@@ -160,15 +175,9 @@ TEST_F(rights, administrators)
 	struct kvbm_manager_create m;
 	struct try t = { .fd = kv_open(), .arg = &m, .flags = ALL_RIGHTS };
 
-	registry_init(&r, "closed");
-	r.uid = UID_OWNER;
-	r.gid = GID_TEAM;
-	r.mode = 0;
+	owned_registry(&r, "closed", 0);
 	ASSERT_EQ(0, kv(self->w.fd, KVBM_REGISTRY_CREATE, &r));
-	manager_init(&m, r.out_id, "closed", BLOCKS);
-	m.uid = UID_OWNER;
-	m.gid = GID_TEAM;
-	m.mode = 0;
+	owned_manager(&m, r.out_id, "closed", 0);
 	EXPECT_EQ(-EACCES, as(UID_OWNER, GID_TEAM, try_create, &t));
 	EXPECT_EQ(-EACCES, as(0, 0, try_create_without, &t));
 	ASSERT_EQ(0, kv(self->w.fd, KVBM_MANAGER_CREATE, &m));
@@ -290,10 +299,7 @@ TEST_F(rights, create_needs_write_on_the_registry)
 	struct kvbm_manager_create m;
 	struct try t = { .fd = self->w.fd, .arg = &m };
 
-	registry_init(&r, "rights");
-	r.uid = UID_OWNER;
-	r.gid = GID_TEAM;
-	r.mode = 0644;
+	owned_registry(&r, "rights", 0644);
 	ASSERT_EQ(0, kv(self->w.fd, KVBM_REGISTRY_CREATE, &r));
 	manager_init(&m, r.out_id, "x", BLOCKS);
 	EXPECT_EQ(-EACCES, as(UID_OTHER, GID_TEAM, try_create, &t));
